@@ -1,0 +1,115 @@
+# From the chats or the thumbs you have to an aligned model. `make` alone explains itself.
+# A stage runs when the content of what it reads has changed; `make -n kto` shows its commands.
+
+RECIPE ?= tiny-llama-lora
+DATASET ?= chat-like-me
+RUN ?= $(RECIPE)--$(DATASET)
+# The Python that makes the environment: 3.11 or 3.12.
+PYTHON ?= python3
+# The environment's folder; empty (VENV=) uses the Python on PATH as it is, as inside the container.
+VENV ?= .venv
+# Where pip finds torch, if not at its default: a machine without a GPU wants PyTorch's CPU builds.
+TORCH_INDEX_URL ?=
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+# Axolotl's telemetry is off in the one way that does not break downloads of Hub kernels.
+export AXOLOTL_DO_NOT_TRACK := 1
+unexport DO_NOT_TRACK HF_HUB_DISABLE_TELEMETRY
+
+PY := $(if $(VENV),$(VENV)/bin/python,python3)
+ENVIRONMENT := $(if $(VENV),$(VENV)/installed)
+DATA := datasets/$(DATASET)
+OUT := outputs/$(RUN)
+TINY := outputs/models/tiny-llama
+
+RECIPES := $(patsubst recipes/%/kto.yaml,%,$(wildcard recipes/*/kto.yaml))
+DATASETS := $(patsubst datasets/%/dataset.yaml,%,$(wildcard datasets/*/dataset.yaml))
+$(if $(filter $(RECIPE),$(RECIPES)),,$(error there is no recipe "$(RECIPE)"; the recipes are: $(RECIPES)))
+$(if $(filter $(DATASET),$(DATASETS)),,$(error there is no dataset "$(DATASET)"; the datasets are: $(DATASETS)))
+
+# An adapter is merged into its base before the next stage; full weights are the model already.
+merged = $(if $(shell grep -s '^adapter:' recipes/$(RECIPE)/$(1).yaml),/merged)
+HAS_SFT := $(wildcard recipes/$(RECIPE)/sft.yaml)
+SFT_MODEL := $(if $(HAS_SFT),$(OUT)/sft$(call merged,sft)/done)
+KTO_MODEL := $(OUT)/kto$(call merged,kto)/done
+BASE_MODEL := $(if $(filter tiny-%,$(RECIPE)),$(TINY)/done)
+
+.PHONY: help demo data negatives sft kto eval report test format lock clean FORCE
+
+##@ The chain
+demo: report ## The whole chain on a tiny model, no GPU needed: data to report, about five minutes
+data: $(DATA)/manifest.json ## Prepare DATASET as its dataset.yaml says
+negatives: $(OUT)/data/manifest.json ## Make undesirable answers where the dataset has none
+sft: $(SFT_MODEL) ## Supervised fine-tuning, then merge the adapter
+kto: $(KTO_MODEL) ## KTO from the SFT model, then merge the adapter
+eval: $(OUT)/eval.json ## Measure base, SFT and KTO model on held-out rows
+report: $(OUT)/report.html ## One page with everything; prints the table and the page's path
+	@$(PY) scripts/report.py $(OUT) --show
+
+##@ The repository
+test: $(ENVIRONMENT) ## Lint and tests, what CI runs; edits nothing
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m pytest
+format: $(ENVIRONMENT) ## Format the code
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+lock: $(ENVIRONMENT) ## Make requirements/*.lock from pyproject.toml
+	$(PY) scripts/lock.py
+clean: ## Delete the demo's results and all caches; other runs are kept
+	rm -rf $(TINY) outputs/tiny-llama-lora--chat-like-me .pytest_cache .ruff_cache .hypothesis
+	rm -f datasets/*/manifest.json datasets/*/{sft,kto,positives}.{train,eval}.jsonl
+
+help:
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@printf '\n  %s\n  %s\n  %s\n' 'RECIPE=  one of: $(RECIPES)' 'DATASET= one of: $(DATASETS)' \
+	  'RUN=     name of the run; its files are in outputs/<RUN> (default: <RECIPE>--<DATASET>)'
+
+# --- stages: file targets; those below FORCE look at content themselves and write only what changed --------
+FORCE:
+
+$(DATA)/manifest.json: FORCE | $(ENVIRONMENT)
+	@$(PY) scripts/prepare_data.py $(DATA)
+
+$(TINY)/done: FORCE | $(ENVIRONMENT)
+	@$(PY) scripts/make_tiny_model.py --out $(TINY)
+
+$(OUT)/data/manifest.json: $(DATA)/manifest.json $(BASE_MODEL) FORCE | $(ENVIRONMENT)
+	@$(PY) scripts/make_negatives.py --recipe recipes/$(RECIPE) --dataset $(DATA) --out $(OUT)/data
+
+$(OUT)/kto.yaml $(if $(HAS_SFT),$(OUT)/sft.yaml) &: $(OUT)/data/manifest.json FORCE | $(ENVIRONMENT)
+	@$(PY) scripts/make_run.py --recipe recipes/$(RECIPE) --dataset $(DATA) --run $(OUT)
+
+$(OUT)/sft/done: $(OUT)/sft.yaml $(BASE_MODEL) | $(ENVIRONMENT)
+	@$(PY) scripts/train.py $(OUT)/sft.yaml
+
+$(OUT)/kto/done: $(OUT)/kto.yaml $(SFT_MODEL) | $(ENVIRONMENT)
+	@$(PY) scripts/train.py $(OUT)/kto.yaml
+
+$(OUT)/%/merged/done: $(OUT)/%/done | $(ENVIRONMENT)
+	@$(PY) scripts/merge.py $(OUT)/$*.yaml
+
+$(OUT)/eval.json: $(KTO_MODEL) $(OUT)/data/manifest.json | $(ENVIRONMENT)
+	@$(PY) scripts/evaluate.py $(OUT)
+
+$(OUT)/report.html: $(OUT)/eval.json | $(ENVIRONMENT)
+	@$(PY) scripts/report.py $(OUT) --quiet
+
+# --- the environment: order-only above, so that refreshing it trains nothing again -------------------------
+.venv/installed: requirements/bootstrap.lock requirements/build.lock requirements/cpu.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info < (3, 13); sys.exit(0 if ok else \
+	  f"error: $(PYTHON) is Python {sys.version.split()[0]}; 3.11 or 3.12 is needed (make PYTHON=python3.12 ...)")'
+	@echo "setting up .venv: torch first, then the rest from requirements/cpu.lock"
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --require-hashes --requirement requirements/bootstrap.lock
+	.venv/bin/pip install --quiet --group cpu $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL))
+	VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/uv pip install --quiet --no-deps --require-hashes \
+	  --build-constraints requirements/build.lock --requirement requirements/cpu.lock
+	VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@

@@ -1,0 +1,49 @@
+"""Make undesirable answers for a dataset that has only good ones, with a run's own base model.
+
+    python scripts/make_negatives.py --recipe recipes/tiny-llama-lora --dataset datasets/chat-like-me \
+        --out outputs/tiny-llama-lora--chat-like-me/data
+
+Reads the prepared dataset and the recipe's first stage; writes kto.{train,eval}.jsonl and, last, manifest.json
+with the final counts and class weights. Does nothing when that was done already from the same content.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kto_recipes.cli import run
+
+
+def main(
+    recipe: Annotated[Path, typer.Option(help="The recipe's folder; its base model is what is sampled.")],
+    dataset: Annotated[Path, typer.Option(help="The prepared dataset's folder.")],
+    out: Annotated[Path, typer.Option(help="The run's data folder.")],
+) -> None:
+    """Make undesirable answers for a dataset that has only good ones, with a run's own base model."""
+    from kto_recipes.files import read_json
+    from kto_recipes.negatives.make import make_run_data
+    from kto_recipes.progress import progress_bar
+    from kto_recipes.recipe import load_recipe
+    from kto_recipes.settings import load_settings
+
+    with progress_bar() as bar:
+
+        def on_strategy(name: str, rows: int):
+            task = bar.add_task(name.replace("_", " "), total=rows, note="")
+            return lambda done: bar.advance(task, done)
+
+        sft = recipe / "sft.yaml"  # a recipe without SFT starts KTO from the base model
+        first = load_recipe(sft if sft.is_file() else recipe / "kto.yaml")
+        made = make_run_data(dataset, out, first, load_settings(dataset / "dataset.yaml"), on_strategy)
+    if made:
+        manifest = read_json(out / "manifest.json")
+        weights = manifest["weights"]
+        print(
+            f"{out}: {weights['n_desirable']} desirable and {weights['n_undesirable']} undesirable answers to train "
+            f"on; weights {weights['desirable']:g} and {weights['undesirable']:g}, ratio {weights['ratio']:g}"
+        )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,133 @@
+"""Make a run's KTO data: the dataset's good answers, and undesirable ones for the same prompts."""
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kto_recipes.errors import UserError
+from kto_recipes.files import model_sha256
+from kto_recipes.negatives import STRATEGIES, Context
+from kto_recipes.prepare.manifest import describe_output, is_current, read_manifest, write_manifest
+from kto_recipes.prepare.order import interleave, smallest_distance
+from kto_recipes.prepare.weights import count_labels, suggest
+from kto_recipes.rows import KtoRow, Message, completion_text, read_kto, write_jsonl
+from kto_recipes.settings import DatasetSettings, Negatives
+
+SPLITS = ("train", "eval")
+
+
+def make_run_data(
+    dataset: Path,
+    out: Path,
+    recipe: dict[str, Any],
+    settings: DatasetSettings,
+    on_strategy: Callable[[str, int], Callable[[int], None]],
+) -> bool:
+    """Write `out`/kto.{train,eval}.jsonl and manifest.json; False when they were current already.
+
+    Args:
+        dataset: the prepared dataset's folder.
+        out: the run's data folder.
+        recipe: the run's first stage; its base model is sampled.
+        settings: the dataset's settings.
+        on_strategy: called with a strategy's name and number of rows; answers what to call as rows are done.
+    """
+    prepared = read_manifest(dataset)
+    if settings.negatives is None:
+        raise UserError(
+            f"{dataset}: has only good answers and names no way to make undesirable ones; "
+            "add negatives: to its dataset.yaml"
+        )
+    inputs = [
+        {"path": f"{dataset.name}/{name}", "sha256": prepared["written"][name]["sha256"]}
+        for name in (f"positives.{split}.jsonl" for split in SPLITS)
+    ]
+    inputs.append({"path": recipe["base_model"], "sha256": model_sha256(recipe["base_model"])})
+    template = {key: recipe.get(key) for key in ("chat_template", "special_tokens")}
+    recorded = {"negatives": settings.negatives.model_dump(mode="json"), **template}
+    if is_current(out, inputs, recorded):
+        return False
+    positives = {split: read_kto(dataset / f"positives.{split}.jsonl") for split in SPLITS}
+    left_out: Counter[str] = Counter()
+    negatives = _negatives(positives, settings.negatives, recipe, left_out, on_strategy)
+    written: dict[str, Any] = {}
+    distance: dict[str, int | None] = {}
+    train_weights = None
+    for split in SPLITS:
+        rows = interleave(positives[split] + negatives[split], settings.negatives.seed)
+        n_desirable, n_undesirable = count_labels(rows)
+        if not n_undesirable:
+            raise UserError(f"{dataset}: no undesirable answer could be made for the {split} split; see {left_out}")
+        name = f"kto.{split}.jsonl"
+        write_jsonl(out / name, rows)
+        written[name] = describe_output(out / name, len(rows), n_desirable, n_undesirable)
+        distance[split] = smallest_distance(rows)
+        train_weights = train_weights or suggest(n_desirable, n_undesirable)
+    read = sum(len(positives[split]) for split in SPLITS) + sum(len(n) for n in negatives.values()) + left_out.total()
+    write_manifest(
+        out,
+        dataset=dataset.name,
+        inputs=inputs,
+        read=read,
+        left_out=left_out,
+        written=written,
+        counted=tuple(written),
+        groups=prepared["groups"],
+        weights=train_weights,
+        distance=distance,
+        strategies={split: dict(Counter(row["meta"]["strategy"] for row in negatives[split])) for split in SPLITS},
+        settings=recorded,
+    )
+    return True
+
+
+def _negatives(
+    positives: dict[str, list[KtoRow]],
+    settings: Negatives,
+    recipe: dict[str, Any],
+    left_out: Counter[str],
+    on_strategy: Callable[[str, int], Callable[[int], None]],
+) -> dict[str, list[KtoRow]]:
+    """Undesirable rows by split. Each strategy runs once over both splits: loading a model costs more."""
+    parents = [(split, row) for split in SPLITS for row in _drawn(positives[split], settings)]
+    random.Random(settings.seed).shuffle(parents)
+    result: dict[str, list[KtoRow]] = {split: [] for split in SPLITS}
+    start = 0.0
+    for strategy in settings.strategies:
+        first, last = (round(part * len(parents)) for part in (start, start + strategy.share))
+        start += strategy.share
+        mine = parents[first:last]
+        context = Context(recipe, settings.seed, on_strategy(strategy.strategy, len(mine)))
+        answers = STRATEGIES[strategy.strategy]([row for _, row in mine], strategy, context)
+        for (split, parent), answer in zip(mine, answers, strict=True):
+            if answer is None:
+                left_out[f"{strategy.strategy}: empty"] += 1
+            elif answer.strip().casefold() == completion_text(parent).strip().casefold():
+                left_out[f"{strategy.strategy}: equals the good answer"] += 1
+            else:
+                result[split].append(_row(parent, answer, strategy.strategy, len(result[split])))
+    return result
+
+
+def _drawn(rows: list[KtoRow], settings: Negatives) -> list[KtoRow]:
+    """The prompts to answer: every one `per_positive` times, the remainder drawn by the seed."""
+    whole, part = divmod(settings.per_positive * len(rows), len(rows))
+    return rows * int(whole) + random.Random(settings.seed).sample(rows, round(part))
+
+
+def _row(parent: KtoRow, answer: str, strategy: str, number: int) -> KtoRow:
+    meta = parent["meta"]
+    return KtoRow(
+        prompt=parent["prompt"],
+        completion=[Message(role="assistant", content=answer)],
+        label=False,
+        meta={
+            "id": f"{meta['id']}#{strategy}-{number}",
+            "group": meta["group"],
+            "source": meta["source"],
+            "strategy": strategy,
+            "parent": meta["id"],
+        },
+    )

@@ -1,0 +1,1 @@
+"""From what a source yields to rows that can be trained on."""

@@ -1,0 +1,54 @@
+"""Reading a recipe file: its YAML and its header."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kto_recipes.errors import UserError
+
+HEADER_FIELDS = ("Goal", "Needs", "Data", "Run", "Measured")
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML's safe loader that refuses a key written twice, where PyYAML silently keeps the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} stands here a second time", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def load_recipe(path: Path) -> dict[str, Any]:
+    """The keys and values of a recipe file.
+
+    Raises:
+        UserError: when the file is missing or is not a YAML mapping.
+    """
+    try:
+        recipe = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(recipe, dict):
+        raise UserError(f"{path}: expected keys such as base_model:, found {type(recipe).__name__}")
+    return recipe
+
+
+def recipe_header(path: Path) -> dict[str, str]:
+    """The header's fields, in the order they stand in: Goal, Needs, Data, Run, Measured."""
+    fields = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        name, colon, value = line.lstrip("# ").partition(":")
+        if colon and name in HEADER_FIELDS:
+            fields[name] = value.strip()
+    return fields

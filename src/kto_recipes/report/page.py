@@ -1,0 +1,138 @@
+"""The page: what was read → what is shown → one HTML file."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from kto_recipes.files import write_text
+from kto_recipes.report import curves, metrics, samples, tables
+from kto_recipes.report.inputs import PACKAGE, STAGES, Run, content_key, read_run
+
+REPORT = "report.html"
+_KEY = re.compile(r'<meta name="kto-recipes-report-inputs" content="([0-9a-f]{64})">')
+_HEAD_BYTES = 2000  # the key stands before the style and the scripts
+
+
+def write_report(folder: Path) -> bool:
+    """Write `folder`/report.html unless it was made from the same content; says whether it was written."""
+    path, key = folder / REPORT, content_key(folder)
+    if path.is_file() and written_key(path) == key:
+        path.touch()  # for make, which goes by the clock
+        return False
+    write_text(path, render(read_run(folder), key))
+    return True
+
+
+def written_key(path: Path) -> str | None:
+    """The content key inside a report; None where there is none."""
+    with path.open("rb") as file:
+        found = _KEY.search(file.read(_HEAD_BYTES).decode(errors="replace"))
+    return found[1] if found else None
+
+
+def render(run: Run, key: str) -> str:
+    """The page as one HTML text that needs no other file and loads nothing."""
+    # autoescape for everything: chats, recipes and manifests are text from outside
+    environment = Environment(
+        loader=FileSystemLoader(PACKAGE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html.j2").render(context(run, key))
+
+
+def context(run: Run, key: str) -> dict[str, Any]:
+    """Everything the template shows."""
+    stages = [stage_view(run, stage) for stage in STAGES]
+    plots = [plot for stage in stages for plot in stage["plots"] if plot["series"]]
+    return {
+        "key": key,
+        "name": run.name,
+        "summary": summary(run),
+        "results": results(run.evaluation),
+        "stages": stages,
+        "samples": [samples.sample_view(sample) for sample in run.samples],
+        "n_samples": run.n_samples,
+        "manifests": manifests(run),
+        "recipes": {stage: run.recipes.get(stage) for stage in STAGES},
+        "versions": tables.versions({"evaluation": run.evaluation, "run's data": run.data, "dataset": run.dataset}),
+        "style": Markup((PACKAGE / "style.css").read_text()),
+        "scripts": [_script("vendor/plotly-basic.min.js"), _script("page.js")] if plots else [],
+        "plots": plots,
+    }
+
+
+def summary(run: Run) -> str:
+    """One factual line: the model, the method, the data, and what it was evaluated on."""
+    first = run.settings.get("sft") or run.settings.get("kto") or {}
+    kto = run.settings.get("kto") or {}
+    beta = f" (β = {kto['rl_beta']:g})" if metrics.is_finite(kto.get("rl_beta")) else ""
+    stages = f"SFT, then KTO{beta}" if _has(run, "sft") else f"KTO{beta} without SFT"
+    method = {"lora": " with LoRA", "qlora": " with QLoRA", None: " with full weights"}.get(first.get("adapter"), "")
+    model = f"{first['base_model']}{method}: " if "base_model" in first else ""
+    named = run.data or run.dataset or {}
+    dataset = f" on the dataset {named['dataset']}" if named.get("dataset") else ""
+    created = str((run.evaluation or {}).get("created") or "")[:10]
+    prompts = f" on {run.n_samples:,} held-out prompt{'' if run.n_samples == 1 else 's'}" if run.n_samples else ""
+    evaluated = f" Evaluated{prompts}{f', {created}' if created else ''}." if run.evaluation else ""
+    return f"{model}{stages}{dataset}.{evaluated}"
+
+
+def results(evaluation: dict[str, Any] | None) -> dict[str, Any] | None:
+    if evaluation is None:
+        return None
+    definitions = evaluation.get("definitions") or {}
+    labels = {metric.key: metric.label for metric in metrics.metrics_of(evaluation)}
+    accuracy = (evaluation.get("style_classifier") or {}).get("held_out_accuracy")
+    return {
+        "table": metrics.comparison(evaluation),
+        "definitions": [(labels.get(key, tables.reason_text(key)), text) for key, text in definitions.items()],
+        "groups": [
+            (title, metrics.by_group(evaluation[key]) if evaluation.get(key) else None)
+            for title, key in (("Strategy", "by_strategy"), ("Source", "by_source"))
+        ],
+        "classifier": metrics.cell(accuracy, share=True) if accuracy else None,
+        "classifier_n": (evaluation.get("style_classifier") or {}).get("n_train"),
+        "settings": tables.flatten(evaluation.get("settings") or {}),
+    }
+
+
+def stage_view(run: Run, stage: str) -> dict[str, Any]:
+    """One stage's curves, or the sentence that says why there are none."""
+    state = run.states.get(stage)
+    missing = None
+    if state is None:
+        missing = f"{stage}/trainer_state.json is missing, so there are no curves of this stage."
+        if stage == "sft" and not _has(run, "sft"):
+            missing = "This run has no SFT stage."
+    return {
+        "id": stage,
+        "missing": missing,
+        "facts": curves.facts(state or {}),
+        "plots": curves.plots_of(stage, state) if state is not None else [],
+    }
+
+
+def manifests(run: Run) -> list[dict[str, Any]]:
+    dataset_path = run.dataset_manifest or "datasets/<dataset>/manifest.json"
+    found = [("Data of this run", "data/manifest.json", run.data), ("Dataset", dataset_path, run.dataset)]
+    return [
+        {"title": title, "path": path, "view": tables.manifest_view(manifest) if manifest else None}
+        for title, path, manifest in found
+    ]
+
+
+def _has(run: Run, stage: str) -> bool:
+    return stage in run.recipes or stage in run.states
+
+
+def _script(name: str) -> Markup:
+    text = (PACKAGE / name).read_text()
+    if "</script" in text.lower():
+        raise AssertionError(f"{name} holds an end tag and cannot stand inside a page")
+    return Markup(text)

@@ -1,0 +1,63 @@
+"""How this project calls Axolotl: quietly, privately, on all cores, and with its whole output kept."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from kto_recipes.errors import UserError
+
+_LAST_LINES = 25
+
+
+def start_axolotl(arguments: list[str], recipe: dict[str, Any], log: BinaryIO) -> subprocess.Popen:
+    """Start `axolotl <arguments>` of this environment with its output going to `log`."""
+    folder = Path(sys.executable).parent
+    return subprocess.Popen(
+        [str(folder / "axolotl"), *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        env=_environment(folder, recipe),
+    )
+
+
+def _environment(folder: Path, recipe: dict[str, Any]) -> dict[str, str]:
+    """The caller's environment, with what Axolotl needs to behave.
+
+    - `accelerate` is executed by name, so this environment's programs go first on PATH.
+    - `axolotl train` sets OMP_NUM_THREADS to 1 unless it is set, which leaves a CPU's other cores idle.
+    - Telemetry is off by AXOLOTL_DO_NOT_TRACK alone: DO_NOT_TRACK and HF_HUB_DISABLE_TELEMETRY make the Hub
+      refuse every kernel download of kernels 0.16.2.
+    - Nothing is asked of the Hub when all that the recipe names is on this machine.
+    """
+    unwanted = ("DO_NOT_TRACK", "HF_HUB_DISABLE_TELEMETRY")
+    environment = {key: value for key, value in os.environ.items() if key not in unwanted}
+    environment.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
+    environment["AXOLOTL_DO_NOT_TRACK"] = "1"
+    environment["PATH"] = f"{folder}{os.pathsep}{environment.get('PATH', '')}"
+    if is_local(recipe):
+        environment["HF_HUB_OFFLINE"] = "1"
+    return environment
+
+
+def is_local(recipe: dict[str, Any]) -> bool:
+    """Whether the model and the data are files here and attention needs no kernel from the Hub."""
+    entries = [*(recipe.get("datasets") or []), *(recipe.get("test_datasets") or [])]
+    return (
+        Path(str(recipe.get("base_model"))).is_dir()
+        and all(Path(str(entry.get("path"))).exists() for entry in entries)
+        and recipe.get("attn_implementation") in ("sdpa", "eager")
+    )
+
+
+def refuse_failure(command: str, code: int, log: Path) -> None:
+    """Stop with the end of `log`.
+
+    Raises:
+        UserError: always.
+    """
+    lines = log.read_text(errors="replace").replace("\r", "\n").splitlines()[-_LAST_LINES:]
+    tail = "\n".join(f"  {line[:300]}" for line in lines)
+    raise UserError(f"{command} ended with exit code {code}; the last lines of {log}:\n{tail}")

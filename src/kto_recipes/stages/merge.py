@@ -1,0 +1,56 @@
+"""Merge a stage's adapter into its base model, once."""
+
+import shutil
+from pathlib import Path
+
+from kto_recipes.errors import UserError
+from kto_recipes.files import model_sha256, read_json, write_json
+from kto_recipes.recipe import load_recipe
+from kto_recipes.stages.axolotl import refuse_failure, start_axolotl
+from kto_recipes.stages.train import DONE
+
+LOG = "merge.log"
+TOKENIZER_FILES = ("tokenizer*", "special_tokens_map.json", "chat_template*", "vocab*", "merges*")
+
+
+def merge_stage(yaml: Path) -> bool:
+    """Write `output_dir`/merged by `axolotl merge-lora`; False when it holds this adapter already.
+
+    Raises:
+        UserError: when the stage was not trained, or the merge failed.
+    """
+    recipe = load_recipe(yaml)
+    stage = Path(recipe["output_dir"])
+    if not (stage / DONE).is_file():
+        raise UserError(f"{stage}: not trained yet; run scripts/train.py {yaml} first")
+    adapter = model_sha256(str(stage))
+    merged = stage / "merged"
+    if (merged / DONE).is_file() and read_json(merged / DONE)["adapter_sha256"] == adapter:
+        (merged / DONE).touch()
+        return False
+    shutil.rmtree(merged, ignore_errors=True)
+    with (stage / LOG).open("wb") as log:
+        code = start_axolotl(["merge-lora", str(yaml)], recipe, log).wait()
+    if code != 0 or not any(merged.glob("*.safetensors")):
+        refuse_failure(f"axolotl merge-lora {yaml}", code, stage / LOG)
+    _carry_tokenizer(stage, merged)
+    write_json(merged / DONE, {"adapter_sha256": adapter, "sha256": model_sha256(str(merged))})
+    return True
+
+
+def _carry_tokenizer(stage: Path, merged: Path) -> None:
+    """Give the merged model the tokenizer it was trained with: the merge copies the base model's.
+
+    Without it the chat template is lost, and generation does not stop at the template's end of turn.
+    """
+    for pattern in TOKENIZER_FILES:
+        for path in stage.glob(pattern):
+            shutil.copy2(path, merged / path.name)
+    config = read_json(stage / "tokenizer_config.json")
+    vocabulary = read_json(stage / "tokenizer.json")
+    ids = {token["content"]: token["id"] for token in vocabulary["added_tokens"]}
+    generation = merged / "generation_config.json"
+    settings = read_json(generation) if generation.is_file() else {}
+    known = settings.get("eos_token_id", [])
+    settings["eos_token_id"] = sorted({*(known if isinstance(known, list) else [known]), ids[config["eos_token"]]})
+    write_json(generation, settings)
