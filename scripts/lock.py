@@ -15,7 +15,16 @@ import typer
 from kto_recipes.cli import run
 from kto_recipes.errors import UserError
 
-COMMON = ["--generate-hashes", "--universal", "--python-version", "3.11", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links", "--quiet", "--custom-compile-command"]
+COMMON = [
+    "--generate-hashes",
+    "--universal",
+    "--python-version=3.11",
+    "--no-annotate",
+    "--no-emit-index-url",
+    "--no-emit-find-links",
+    "--quiet",
+    "--custom-compile-command=make lock",
+]
 LOCKS = {
     # torch is installed first, by pip: a CPU build where there is one. See [tool.uv] in pyproject.toml.
     "cpu.lock": ["pyproject.toml", "--group", "cpu", "--group", "dev", "--no-emit-package", "torch"],
@@ -32,7 +41,7 @@ def main(
     for name, what in LOCKS.items():
         target = f"requirements/{name}"
         flags = ["--upgrade"] if upgrade else []
-        command = [str(uv), "pip", "compile", *what, *COMMON, "make lock", *flags, "--output-file", target]
+        command = [str(uv), "pip", "compile", *what, *COMMON, *flags, "--output-file", target]
         if subprocess.run(command).returncode != 0:
             raise UserError(f"{target}: uv could not resolve it; its reasons stand above")
         print(target)

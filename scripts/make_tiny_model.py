@@ -43,14 +43,15 @@ def _made_from(seed: int) -> dict[str, object]:
 
 def _train(out: Path, seed: int) -> None:
     from rich.console import Console
-    from transformers.utils import logging
 
+    from kto_recipes.generation import quiet
     from kto_recipes.progress import progress_bar
+
+    quiet()
     from kto_recipes.tiny.corpus import conversations
     from kto_recipes.tiny.model import TinySettings, train
     from kto_recipes.tiny.tokenizer import train_tokenizer
 
-    logging.disable_progress_bar()
     settings = TinySettings(seed=seed)
     corpus = conversations(settings.conversations, settings.seed)
     tokenizer = train_tokenizer((m["content"] for c in corpus for m in c), settings.vocab_size)

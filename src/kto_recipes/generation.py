@@ -61,9 +61,8 @@ def load(model: str, recipe: dict[str, Any], tokenizer: str | None = None) -> Lo
 
 
 def quiet() -> None:
-    """Keep libraries' import-time notices off a person's screen; errors still show."""
-    for name in ("torch.utils._pytree", "DeepSpeed", "accelerate.utils.real_accelerator", "torchao"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    """Keep libraries' notices, import-time ones above all, off a person's screen; errors still show."""
+    logging.disable(logging.WARNING)
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.set_verbosity_error()

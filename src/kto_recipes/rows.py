@@ -86,7 +86,8 @@ def _validated(adapter: TypeAdapter, value: Any, where: str) -> Any:
         found = orjson.dumps(first["input"], default=str).decode()[:80]
         if field == "label":
             raise UserError(f"{where}: label is {found}; KTO needs true or false") from None
-        raise UserError(f"{where}: {field}: {first['msg'].lower()}, found {found}") from None
+        place = f"{field}: " if field else ""
+        raise UserError(f"{where}: {place}{first['msg'].lower()}, found {found}") from None
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[str, Any]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from kto_recipes.errors import UserError
 
@@ -64,6 +64,15 @@ class DatasetSettings(_Settings):
     split: Split = Split()
     negatives: Negatives | None = None
 
+    @field_validator("system_prompt")
+    @classmethod
+    def _has_known_slots_only(cls, value: str) -> str:
+        try:
+            value.format(persona="", other="")
+        except (AttributeError, LookupError, ValueError):
+            raise ValueError("only {persona} and {other} may stand in braces") from None
+        return value
+
 
 def load_settings(path: Path) -> DatasetSettings:
     """Read a `dataset.yaml`.
@@ -75,8 +84,8 @@ def load_settings(path: Path) -> DatasetSettings:
         known = sorted(p.parent.name for p in path.parent.parent.glob("*/dataset.yaml"))
         raise UserError(f"{path}: no such file; the datasets here are: {', '.join(known) or 'none'}")
     try:
-        value = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date that there is not
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(value, dict):
         raise UserError(f"{path}: expected keys such as source: and persona:, found {type(value).__name__}")
@@ -104,4 +113,4 @@ def _sentence(error: Any) -> str:
         return f"{place}: no such setting" + (f"; did you mean {near[0]}?" if near else "")
     if error["type"] == "missing":
         return f"{place}: this setting is missing"
-    return f"{place}: {error['msg']}, found {error['input']!r}"
+    return f"{place}: {error['msg'].removeprefix('Value error, ')}, found {error['input']!r}"

@@ -52,14 +52,19 @@ def make_run_data(
     positives = {split: read_kto(dataset / f"positives.{split}.jsonl") for split in SPLITS}
     left_out: Counter[str] = Counter()
     negatives = _negatives(positives, settings.negatives, recipe, left_out, on_strategy)
+    for split in SPLITS:  # before anything is written
+        if not negatives[split]:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items()))
+            raise UserError(
+                f"{dataset}: no undesirable answer could be made for the {split} split "
+                f"({reasons or 'negatives.per_positive asks for none'}); change negatives: in its dataset.yaml"
+            )
     written: dict[str, Any] = {}
     distance: dict[str, int | None] = {}
     train_weights = None
     for split in SPLITS:
         rows = interleave(positives[split] + negatives[split], settings.negatives.seed)
         n_desirable, n_undesirable = count_labels(rows)
-        if not n_undesirable:
-            raise UserError(f"{dataset}: no undesirable answer could be made for the {split} split; see {left_out}")
         name = f"kto.{split}.jsonl"
         write_jsonl(out / name, rows)
         written[name] = describe_output(out / name, len(rows), n_desirable, n_undesirable)

@@ -17,7 +17,13 @@ from kto_recipes.prepare.manifest import (
 )
 from kto_recipes.prepare.order import interleave
 from kto_recipes.prepare.split import is_eval, joined_groups
-from kto_recipes.prepare.turns import Conversation, conversations, find_persona, other_name
+from kto_recipes.prepare.turns import (
+    Conversation,
+    conversations,
+    find_persona,
+    neutralise_special_tokens,
+    other_name,
+)
 from kto_recipes.rows import KtoRow, Message, SftRow, check_kto_row, check_sft_row, prompt_key, write_jsonl
 from kto_recipes.settings import DatasetSettings, load_settings
 from kto_recipes.sources import Chat, read_chats
@@ -57,12 +63,14 @@ def prepare(folder: Path) -> Prepared:
 
 def _chosen_chat(source: Path, settings: DatasetSettings) -> Chat:
     chats = list(read_chats(source, settings.format))
-    if settings.chat is not None:
-        chats = [chat for chat in chats if settings.chat in (chat.id, chat.name)] or chats
-    if len(chats) == 1:
-        return chats[0]
-    names = ", ".join(f"{chat.name} ({chat.id}, {len(chat.messages)} messages)" for chat in chats[:20])
-    raise UserError(f"{source}: holds {len(chats)} chats; name one with chat: in dataset.yaml: {names}")
+    chosen = [chat for chat in chats if settings.chat in (None, chat.id, chat.name)]
+    if len(chosen) == 1:
+        return chosen[0]
+    called = "" if settings.chat is None else f", {len(chosen) or 'none'} of them called {settings.chat!r}"
+    names = ", ".join(f"{chat.name} ({chat.id}, {len(chat.messages)} messages)" for chat in (chosen or chats)[:20])
+    raise UserError(
+        f"{source}: holds {len(chats)} chats{called}; name one, or its id, as chat: in dataset.yaml: {names}"
+    )
 
 
 def _write(folder: Path, chat: Chat, settings: DatasetSettings, inputs: list, recorded: dict) -> None:
@@ -73,6 +81,7 @@ def _write(folder: Path, chat: Chat, settings: DatasetSettings, inputs: list, re
         raise UserError(f"{inputs[1]['path']}: {settings.persona} never replies to anybody in chat {chat.name!r}")
     persona = next(m.sender_name for m in chat.messages if m.sender_id == persona_id and m.left_out is None)
     system = settings.system_prompt.format(persona=persona, other=other_name(chat, persona_id))
+    system = neutralise_special_tokens(system)  # names are other people's text too
     source_name = settings.format or "telegram"
     sft = [_sft_row(part, system, source_name) for part in parts]
     replies = [
@@ -80,10 +89,11 @@ def _write(folder: Path, chat: Chat, settings: DatasetSettings, inputs: list, re
     ]
     left_out: Counter[str] = Counter()
     kept = _without_repeats(replies, left_out)
-    group_of = joined_groups((row["meta"]["group"], prompt_key(row)) for row in kept)
+    # Of all replies: where one was said word for word in two conversations, those belong together most of all.
+    group_of = joined_groups((row["meta"]["group"], prompt_key(row)) for row in replies)
 
     def side(row: KtoRow | SftRow) -> str:
-        group = group_of.get(row["meta"]["group"], row["meta"]["group"])
+        group = group_of[row["meta"]["group"]]
         return "eval" if is_eval(group, settings.split.eval_fraction, settings.split.seed) else "train"
 
     rows_of: dict[str, list] = {}
@@ -103,10 +113,7 @@ def _write(folder: Path, chat: Chat, settings: DatasetSettings, inputs: list, re
         desirable = len(rows) if name.startswith("positives") else 0
         written[name] = describe_output(folder / name, len(rows), desirable, 0)
     used = sum(turn.messages for part in parts for turn in part.turns)
-    groups = {
-        split: len({group_of.get(r["meta"]["group"], r["meta"]["group"]) for r in rows_of[f"sft.{split}.jsonl"]})
-        for split in SPLITS
-    }
+    groups = {split: len({group_of[row["meta"]["group"]] for row in rows_of[f"sft.{split}.jsonl"]}) for split in SPLITS}
     write_manifest(
         folder,
         dataset=folder.name,

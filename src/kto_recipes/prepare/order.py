@@ -13,7 +13,7 @@ from kto_recipes.rows import KtoRow, prompt_key
 def interleave(rows: list[KtoRow], seed: int) -> list[KtoRow]:
     """Shuffle the prompts by `seed`, then lay their answers out so that siblings and classes are spread.
 
-    A prompt's k answers stand about len(rows)/k apart. Which class comes first alternates from prompt to
+    A prompt's k answers stand about len(rows)/k apart. Which of them comes first changes from prompt to
     prompt, so that both classes run through the whole file at their own rate.
     """
     answers: dict[bytes, list[KtoRow]] = defaultdict(list)
@@ -23,8 +23,9 @@ def interleave(rows: list[KtoRow], seed: int) -> list[KtoRow]:
     random.Random(seed).shuffle(prompts)
     placed: list[tuple[float, int, KtoRow]] = []
     for rank, prompt in enumerate(prompts):
-        mine = sorted(answers[prompt], key=lambda row: row["label"], reverse=rank % 2 == 0)
-        for turn, row in enumerate(mine):
+        mine = sorted(answers[prompt], key=lambda row: row["label"], reverse=True)
+        first = rank % len(mine)
+        for turn, row in enumerate(mine[first:] + mine[:first]):
             placed.append(((rank / len(prompts) + turn) / len(mine), len(placed), row))
     return [row for _, _, row in sorted(placed, key=lambda item: item[:2])]
 

@@ -72,9 +72,10 @@ def conversations(chat: Chat, persona_id: str, settings: Turns, left_out: Counte
                 left_out[message.left_out] += 1
                 continue
             role = "assistant" if message.sender_id == persona_id else "user"
-            text = neutralise_special_tokens(message.text.strip())
+            text = message.text.strip()
             if several and role == "user":
                 text = f"{message.sender_name}: {text}"
+            text = neutralise_special_tokens(text)
             if turns and turns[-1].role == role:
                 turns[-1].text += "\n" + text
                 turns[-1].messages += 1

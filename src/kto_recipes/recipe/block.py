@@ -1,6 +1,9 @@
 """The edit block of a recipe: the only lines in which a run's YAML differs from its recipe."""
 
+import math
 import re
+
+import yaml
 
 from kto_recipes.errors import UserError
 
@@ -42,4 +45,14 @@ def fill_block(text: str, values: dict[str, str | float]) -> str:
 def _with_value(line: str, value: str | float) -> str:
     head, _, tail = line.partition(":")
     comment = re.search(r"\s+#.*$", tail.rstrip("\n"))
-    return f"{head}: {value}{comment[0] if comment else ''}\n"
+    return f"{head}: {_scalar(value)}{comment[0] if comment else ''}\n"
+
+
+def _scalar(value: str | float) -> str:
+    """`value` as YAML reads it back: quoted where the plain text would mean something else, as in `runs/try #2`."""
+    plain = str(value)
+    try:
+        is_plain = str(yaml.safe_load(f"key: {plain}")["key"]) == plain
+    except yaml.YAMLError:
+        is_plain = False
+    return plain if is_plain else yaml.safe_dump(plain, default_style='"', allow_unicode=True, width=math.inf).strip()

@@ -23,7 +23,7 @@ KTO_SETTINGS = ("allow",)
 
 @dataclass(frozen=True)
 class Problem:
-    """`check` is the name by which `kto: {allow: [...]}` accepts it; an unknown key cannot be accepted."""
+    """`check` is the name by which `kto: {allow: [...]}` accepts a trap; a wrong shape or an unknown key cannot be."""
 
     check: str
     message: str
@@ -32,11 +32,12 @@ class Problem:
 def problems(path: Path) -> list[Problem]:
     """What is wrong with the recipe at `path`, without what it allows knowingly."""
     recipe = load_recipe(path)
-    found = list(_unknown_keys(recipe))
+    found = [*_wrong_shapes(recipe), *_unknown_keys(recipe)]
     if recipe.get("rl") == "kto":
-        found += _kto_traps(recipe)
-    allowed = (recipe.get("kto") or {}).get("allow") or []
-    return [problem for problem in found if problem.check not in allowed]
+        settings = recipe.get("kto")
+        allowed = (settings.get("allow") if isinstance(settings, dict) else None) or []
+        found += [problem for problem in _kto_traps(recipe) if problem.check not in allowed]
+    return found
 
 
 def refuse_problems(path: Path) -> None:
@@ -50,19 +51,34 @@ def refuse_problems(path: Path) -> None:
         raise UserError("\n       ".join(f"{path}: {problem.message}" for problem in found))
 
 
+def _wrong_shapes(recipe: dict[str, Any]) -> Iterator[Problem]:
+    for key in ("datasets", "test_datasets"):
+        entries = recipe.get(key, [])
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) and "path" in entry for entry in entries):
+            yield Problem("shape", f"{key} must be a list of entries such as `- path: data.jsonl`")
+    settings = recipe.get("kto", {})
+    if not isinstance(settings, dict) or not isinstance(settings.get("allow", []), list):
+        yield Problem("shape", "kto must have the form kto: {allow: [learning_rate]}")
+
+
 def _unknown_keys(recipe: dict[str, Any]) -> Iterator[Problem]:
     known = _axolotl_keys()
     has_plugin = PLUGIN in (recipe.get("plugins") or [])
     top = [*known["top"], "kto"] if has_plugin else known["top"]
     yield from _not_in(recipe, top, "")
     for key, names in known["nested"].items():
-        yield from _not_in(recipe.get(key), names, f"{key}.")
+        for entry in _entries(recipe.get(key)):
+            yield from _not_in(entry, names, f"{key}.")
     if has_plugin:
         yield from _not_in(recipe.get("kto"), KTO_SETTINGS, "kto.")
     kind = "kto_dataset" if recipe.get("rl") == "kto" else "sft_dataset"
     for key in ("datasets", "test_datasets"):
-        for index, entry in enumerate(recipe.get(key) or []):
+        for index, entry in enumerate(_entries(recipe.get(key))):
             yield from _not_in(entry, known[kind], f"{key}[{index}].")
+
+
+def _entries(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _not_in(mapping: Any, names: list[str] | tuple[str, ...], place: str) -> Iterator[Problem]:
@@ -81,7 +97,7 @@ def _axolotl_keys() -> dict[str, Any]:
 
 
 def _kto_traps(recipe: dict[str, Any]) -> Iterator[Problem]:
-    if recipe.get("micro_batch_size", 1) < 2:
+    if (_number(recipe.get("micro_batch_size")) or 1) < 2:
         yield Problem(
             "micro_batch_size",
             "micro_batch_size is 1: the reference point z0 comes from mismatched pairs inside a micro-batch, "
@@ -110,10 +126,18 @@ def _kto_traps(recipe: dict[str, Any]) -> Iterator[Problem]:
             "base_model",
             f"base_model {recipe['base_model']} is an adapter folder; merge it first and name the merged folder",
         )
-    rate = recipe.get("learning_rate")
-    if isinstance(rate, (int, float)) and not 5e-7 <= rate <= 2e-5:
+    rate = _number(recipe.get("learning_rate"))
+    if rate is not None and not 5e-7 <= rate <= 2e-5:
         yield Problem(
             "learning_rate",
             f"learning_rate {rate:g} is outside 5e-7 … 2e-5, where KTO of a 3B to 8B model learns without collapse; "
             "to insist, write kto: {allow: [learning_rate]}",
         )
+
+
+def _number(value: Any) -> float | None:
+    """`value` as Axolotl reads it: YAML takes 5e-6, which has no dot, for text."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None

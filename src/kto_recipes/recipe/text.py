@@ -1,5 +1,6 @@
 """Reading a recipe file: its YAML and its header."""
 
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         seen = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise yaml.constructor.ConstructorError(None, None, "a key must be a name", key_node.start_mark)
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"key {key!r} stands here a second time", key_node.start_mark
@@ -31,10 +34,10 @@ def load_recipe(path: Path) -> dict[str, Any]:
     Raises:
         UserError: when the file is missing or is not a YAML mapping.
     """
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
     try:
         recipe = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(recipe, dict):

@@ -31,7 +31,7 @@ def read(data: bytes, where: str) -> Iterator[Chat]:
         chats = [export]
     else:
         blocks = [export.get("chats"), export.get("left_chats")]
-        chats = [chat for block in blocks if isinstance(block, dict) for chat in block.get("list", [])]
+        chats = [chat for block in blocks if isinstance(block, dict) for chat in block.get("list") or []]
     if not chats:
         raise UserError(f'{where}: not a Telegram export: found neither "messages" (one chat) nor "chats" (an account)')
     for number, chat in enumerate(chats):
@@ -57,24 +57,26 @@ def _chat(chat: Any, where: str) -> Chat:
     messages = chat.get("messages") if isinstance(chat, dict) else None
     if not isinstance(messages, list):
         raise UserError(f'{where}: not a Telegram chat: "messages" is not a list')
-    result = Chat(id=str(chat.get("id", "chat")), name=str(chat.get("name") or chat.get("type") or "chat"))
+    result = Chat(id=str(chat.get("id", "chat")), name=_whole(str(chat.get("name") or chat.get("type") or "chat")))
+    time = 0.0
     for number, message in enumerate(messages):
         place = f"{where}: messages[{number}]"
         if not isinstance(message, dict):
             raise UserError(f"{place}: not an object")
-        result.messages.append(_message(message, number, place))
+        time = _time(message, place, before=time)
+        result.messages.append(_message(message, number, time, place))
     return result
 
 
-def _message(message: dict, number: int, place: str) -> ChatMessage:
+def _message(message: dict, number: int, time: float, place: str) -> ChatMessage:
     text = _text(message.get("text", ""), place)
     sender_id = message.get("from_id", message.get("actor_id", message.get("from")))
     return ChatMessage(
         id=str(message.get("id", number)),
-        time=_time(message, place),
+        time=time,
         sender_id=f"user{sender_id}" if isinstance(sender_id, int) else str(sender_id),
-        sender_name=str(message.get("from") or message.get("actor") or "Deleted account"),
-        text=text,
+        sender_name=_whole(str(message.get("from") or message.get("actor") or "Deleted account")),
+        text=_whole(text),
         left_out=_reason_to_leave_out(message, text),
     )
 
@@ -93,7 +95,15 @@ def _reason_to_leave_out(message: dict, text: str) -> str | None:
     if not text.strip():
         is_media = any(key in message for key in ("photo", "file", "media_type", "poll", "location_information"))
         return "media_without_text" if is_media else "empty"
+    if _is_bot_command(message["text"]):
+        return "bot_command"
     return None
+
+
+def _is_bot_command(value: Any) -> bool:
+    """Whether a text is nothing but commands such as /start."""
+    parts = [part for part in value if not isinstance(part, str) or part.strip()] if isinstance(value, list) else []
+    return bool(parts) and all(isinstance(part, dict) and part.get("type") == "bot_command" for part in parts)
 
 
 def _text(value: Any, place: str) -> str:
@@ -116,8 +126,17 @@ def _text(value: Any, place: str) -> str:
     return "".join(parts)
 
 
-def _time(message: dict, place: str) -> float:
-    """Seconds since 1970. `date` is the exporting machine's local time, so `date_unixtime` goes first."""
+def _whole(text: str) -> str:
+    """`text` with each half of a character (a lone surrogate), which no file can hold, replaced by U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _time(message: dict, place: str, before: float) -> float:
+    """Seconds since 1970. `date` is the exporting machine's local time, so `date_unixtime` goes first.
+
+    A message without either ("unsupported" has only an id) was sent when the one before it was, at `before`:
+    it must not look like a silence.
+    """
     if "date_unixtime" in message:
         try:
             return float(message["date_unixtime"])
@@ -126,4 +145,4 @@ def _time(message: dict, place: str) -> float:
     try:
         return datetime.fromisoformat(message.get("date", "")).replace(tzinfo=UTC).timestamp()
     except (TypeError, ValueError):
-        return 0.0
+        return before

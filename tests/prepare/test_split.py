@@ -1,0 +1,84 @@
+"""The split: whole groups, decided by a hash, stable, and never a prompt on both sides."""
+
+from collections import defaultdict
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from kto_recipes.prepare.split import is_eval, joined_groups
+
+GROUPS = st.text("abc019:", min_size=1, max_size=4)
+PAIRS = st.lists(st.tuples(GROUPS, st.integers(0, 12)), max_size=40)
+FRACTIONS = st.floats(0.01, 0.99)
+
+
+def connected(pairs: list[tuple[str, int]]) -> dict[str, frozenset[str]]:
+    """Each group's set of groups that are joined through shared prompts, found by walking."""
+    groups_with, prompts_of = defaultdict(set), defaultdict(set)
+    for group, prompt in pairs:
+        groups_with[prompt].add(group)
+        prompts_of[group].add(prompt)
+    found = {}
+    for start in prompts_of:
+        reached, todo = set(), [start]
+        while todo:
+            group = todo.pop()
+            if group not in reached:
+                reached.add(group)
+                todo += [near for prompt in prompts_of[group] for near in groups_with[prompt]]
+        found[start] = frozenset(reached)
+    return found
+
+
+@given(PAIRS)
+def test_groups_are_joined_exactly_if_shared_prompts_lead_from_one_to_the_other(pairs):
+    joined = joined_groups(pairs)
+    expected = connected(pairs)
+    assert set(joined) == set(expected)
+    for a in joined:
+        assert joined[a] in expected[a]
+        for b in joined:
+            assert (joined[a] == joined[b]) == (b in expected[a])
+
+
+@given(PAIRS, FRACTIONS, st.integers(0, 99))
+def test_no_prompt_is_ever_on_both_sides(pairs, fraction, seed):
+    joined = joined_groups(pairs)
+    sides = defaultdict(set)
+    for group, prompt in pairs:
+        sides[prompt].add(is_eval(joined[group], fraction, seed))
+    assert all(len(side) == 1 for side in sides.values())
+
+
+@given(PAIRS, PAIRS)
+def test_rows_added_later_leave_earlier_groups_where_they_are_unless_they_join_two_of_them(earlier, later):
+    old = {group for group, _ in earlier}
+    later = [(f"0{group}", prompt) for group, prompt in later]  # also a name that sorts before the old ones
+    assume(not old & {group for group, _ in later})
+    before, after = joined_groups(earlier), joined_groups(earlier + later)
+    for component in set(connected(earlier + later).values()):
+        representatives = {before[group] for group in component & old}
+        assert len({after[group] for group in component}) == 1
+        if len(representatives) == 1:
+            assert {after[group] for group in component} == representatives
+
+
+@given(GROUPS, FRACTIONS, FRACTIONS, st.integers(0, 99))
+def test_a_larger_fraction_only_adds_to_what_is_held_out(group, one, other, seed):
+    low, high = sorted((one, other))
+    assert is_eval(group, low, seed) <= is_eval(group, high, seed)
+
+
+@pytest.mark.parametrize("fraction", [0.05, 0.1, 0.5])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_about_the_asked_fraction_is_held_out(fraction, seed):
+    held_out = sum(is_eval(f"chat:{number}", fraction, seed) for number in range(20_000))
+    deviation = (20_000 * fraction * (1 - fraction)) ** 0.5  # of a binomial
+    assert abs(held_out - 20_000 * fraction) < 4 * deviation
+
+
+def test_another_seed_holds_out_others():
+    names = [f"chat:{number}" for number in range(1000)]
+    first, second = ({name for name in names if is_eval(name, 0.5, seed)} for seed in (0, 1))
+    assert 150 < len(first & second) < 350  # 250 if independent

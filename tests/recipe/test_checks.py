@@ -1,0 +1,211 @@
+"""The checks of a recipe: each finds its trap, and finds nothing in a recipe without it."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from kto_recipes.errors import UserError
+from kto_recipes.recipe import problems, refuse_problems
+
+# What the traps of shared/stack-facts.md leave: every key here is in Axolotl's schema and does what it says.
+KTO: dict[str, Any] = {
+    "base_model": "outputs/run/sft/merged",
+    "datasets": [{"path": "kto.train.jsonl", "type": "kto_recipes.chat_template", "split": "train"}],
+    "test_datasets": [{"path": "kto.eval.jsonl", "type": "kto_recipes.chat_template", "split": "train"}],
+    "output_dir": "outputs/run/kto",
+    "rl": "kto",
+    "kto_desirable_weight": 1.0,
+    "plugins": ["kto_recipes.plugin.KTOPlugin"],
+    "special_tokens": {"eos_token": "<|eot_id|>"},
+    "micro_batch_size": 8,
+    "eval_batch_size": 8,
+    "learning_rate": 5e-6,
+    "dataset_num_proc": 1,
+    "shuffle_merged_datasets": False,
+}
+SFT: dict[str, Any] = {
+    "base_model": "some/model",
+    "datasets": [{"path": "sft.train.jsonl", "type": "chat_template", "roles_to_train": ["assistant"]}],
+    "output_dir": "outputs/run/sft",
+    "learning_rate": 0.003,
+    "micro_batch_size": 1,
+    "lora_model_dir": "elsewhere",
+}
+ABSENT = object()
+TRAPS = {
+    "a micro-batch of one row has no mismatched pair": (
+        "micro_batch_size",
+        {"micro_batch_size": 1, "eval_batch_size": 1},
+    ),
+    "Axolotl's default micro-batch is one row": (
+        "micro_batch_size",
+        {"micro_batch_size": ABSENT, "eval_batch_size": ABSENT},
+    ),
+    "a blank micro-batch is the default": ("micro_batch_size", {"micro_batch_size": None, "eval_batch_size": None}),
+    "several processes break the pairs": ("dataset_num_proc", {"dataset_num_proc": 2}),
+    "Axolotl's default is several processes": ("dataset_num_proc", {"dataset_num_proc": ABSENT}),
+    "shuffling undoes the file's order": ("shuffle_merged_datasets", {"shuffle_merged_datasets": True}),
+    "Axolotl's default is to shuffle": ("shuffle_merged_datasets", {"shuffle_merged_datasets": ABSENT}),
+    "another eval batch breaks the eval pairs": ("eval_batch_size", {"eval_batch_size": 4}),
+    "Axolotl's default eval batch is another": ("eval_batch_size", {"eval_batch_size": ABSENT}),
+    "KTO ignores an adapter to start from": ("lora_model_dir", {"lora_model_dir": "outputs/run/sft"}),
+    "a rate of 5e-4 collapses": ("learning_rate", {"learning_rate": 5e-4}),
+    "a rate of 1e-8 learns nothing": ("learning_rate", {"learning_rate": 1e-8}),
+    "YAML reads 5e-4 as text": ("learning_rate", {"learning_rate": "5e-4"}),
+}
+
+
+def written(folder: Path, recipe: dict[str, Any], **changes: Any) -> Path:
+    recipe = {key: value for key, value in {**recipe, **changes}.items() if value is not ABSENT}
+    path = folder / "kto.yaml"
+    path.write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
+    return path
+
+
+def checks_of(path: Path) -> list[str]:
+    return [problem.check for problem in problems(path)]
+
+
+def test_a_recipe_without_traps_has_no_problems(tmp_path: Path) -> None:
+    assert problems(written(tmp_path, KTO)) == []
+    assert problems(written(tmp_path, SFT)) == []
+
+
+@pytest.mark.parametrize(("check", "changes"), TRAPS.values(), ids=TRAPS)
+def test_a_recipe_with_the_trap_has_just_that_problem(tmp_path: Path, check: str, changes: dict[str, Any]) -> None:
+    assert checks_of(written(tmp_path, KTO, **changes)) == [check]
+
+
+@pytest.mark.parametrize(("check", "changes"), TRAPS.values(), ids=TRAPS)
+def test_a_trap_is_accepted_by_its_name_and_by_no_other(tmp_path: Path, check: str, changes: dict[str, Any]) -> None:
+    assert problems(written(tmp_path, KTO, **changes, kto={"allow": [check]})) == []
+    assert checks_of(written(tmp_path, KTO, **changes, kto={"allow": [f"not_{check}"]})) == [check]
+
+
+@pytest.mark.parametrize(("check", "changes"), TRAPS.values(), ids=TRAPS)
+def test_the_traps_of_kto_are_none_for_sft(tmp_path: Path, check: str, changes: dict[str, Any]) -> None:
+    assert problems(written(tmp_path, SFT, **changes)) == []
+
+
+def test_two_traps_are_two_problems(tmp_path: Path) -> None:
+    path = written(tmp_path, KTO, dataset_num_proc=4, lora_model_dir="x")
+    assert sorted(checks_of(path)) == ["dataset_num_proc", "lora_model_dir"]
+
+
+@pytest.mark.parametrize("rate", [5e-7, 5e-6, 2e-5, "5e-7", "2e-5"])
+def test_rates_from_5e_7_to_2e_5_are_no_problem(tmp_path: Path, rate: float | str) -> None:
+    assert problems(written(tmp_path, KTO, learning_rate=rate)) == []
+
+
+def test_without_an_eval_set_no_eval_batch_is_asked_for(tmp_path: Path) -> None:
+    assert problems(written(tmp_path, KTO, test_datasets=ABSENT, eval_batch_size=ABSENT)) == []
+
+
+def test_an_adapter_folder_as_base_model_is_a_problem_and_a_merged_one_is_not(tmp_path: Path) -> None:
+    folder = tmp_path / "sft"
+    folder.mkdir()
+    path = written(tmp_path, KTO, base_model=str(folder))
+    assert problems(path) == []
+    (folder / "adapter_config.json").write_text("{}")
+    assert checks_of(path) == ["base_model"]
+
+
+# --- keys Axolotl would drop --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("recipe", "changes", "place", "nearest"),
+    [
+        (KTO, {"kto_desireable_weight": 0.3}, "kto_desireable_weight", "kto_desirable_weight"),
+        (KTO, {"rl_betta": 0.1}, "rl_betta", "rl_beta"),
+        (SFT, {"context_parapllel_size": 2}, "context_parapllel_size", "context_parallel_size"),
+        (KTO, {"special_tokens": {"eos_tokn": "x"}}, "special_tokens.eos_tokn", "eos_token"),
+        (SFT, {"lr_groups": [{"names": "x", "modules": [], "lr": 1.0}]}, "lr_groups.names", "name"),
+        (KTO, {"kto": {"alow": ["learning_rate"]}}, "kto.alow", "allow"),
+        (
+            SFT,
+            {"datasets": [{"path": "x"}, {"path": "y", "roles_to_trian": []}]},
+            "datasets[1].roles_to_trian",
+            "roles_to_train",
+        ),
+    ],
+)
+def test_an_unknown_key_is_named_with_its_place_and_the_nearest_known_one(
+    tmp_path: Path, recipe: dict[str, Any], changes: dict[str, Any], place: str, nearest: str
+) -> None:
+    (problem,) = problems(written(tmp_path, recipe, **changes))
+    assert problem.check == "unknown_key"
+    assert f"does not know {place} " in problem.message
+    assert problem.message.endswith(f"did you mean {nearest}?")
+
+
+def test_an_unknown_key_that_is_near_nothing_should_be_deleted(tmp_path: Path) -> None:
+    (problem,) = problems(written(tmp_path, KTO, zzzzzz=1))
+    assert "does not know zzzzzz " in problem.message
+    assert problem.message.endswith("delete it")
+
+
+@pytest.mark.parametrize("kind", ["datasets", "test_datasets"])
+@pytest.mark.parametrize("key", ["ds_type", "name", "roles_to_train", "field_messages", "shards"])
+def test_a_dataset_key_that_only_kto_drops_is_a_problem_for_kto_alone(tmp_path: Path, kind: str, key: str) -> None:
+    entry = {"path": "x.jsonl", "type": "kto_recipes.chat_template", key: "x"}
+    (problem,) = problems(written(tmp_path, KTO, **{kind: [entry]}))
+    assert f"{kind}[0].{key} " in problem.message
+    assert problems(written(tmp_path, SFT, **{kind: [entry]})) == []
+
+
+def test_the_block_kto_is_unknown_without_the_plugin(tmp_path: Path) -> None:
+    (problem,) = problems(written(tmp_path, KTO, plugins=ABSENT, kto={"allow": []}))
+    assert "does not know kto " in problem.message
+
+
+def test_an_unknown_key_cannot_be_accepted(tmp_path: Path) -> None:
+    assert checks_of(written(tmp_path, KTO, zzzzzz=1, kto={"allow": ["unknown_key", "zzzzzz"]})) == ["unknown_key"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"datasets": "kto.jsonl"},
+        {"datasets": ["kto.jsonl"]},
+        {"datasets": [{"type": "chat_template"}]},
+        {"test_datasets": 3, "eval_batch_size": 8},
+        {"kto": ["learning_rate"]},
+        {"kto": {"allow": "learning_rate"}},
+    ],
+)
+def test_a_value_of_the_wrong_shape_is_a_problem_and_no_traceback(tmp_path: Path, changes: dict[str, Any]) -> None:
+    assert checks_of(written(tmp_path, KTO, **changes)) == ["shape"]
+
+
+# --- refusing -----------------------------------------------------------------------------------------------
+
+
+def test_refusing_says_each_problem_on_a_line_with_the_file(tmp_path: Path) -> None:
+    path = written(tmp_path, KTO, zzzzzz=1, dataset_num_proc=8)
+    with pytest.raises(UserError) as caught:
+        refuse_problems(path)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 2
+    assert all(line.strip().startswith(f"{path}: ") for line in lines)
+
+
+def test_nothing_is_refused_where_nothing_is_wrong(tmp_path: Path) -> None:
+    refuse_problems(written(tmp_path, KTO))
+
+
+def test_checking_a_recipe_imports_neither_torch_nor_axolotl(tmp_path: Path) -> None:
+    path = written(tmp_path, KTO, kto_desireable_weight=0.3)
+    program = (
+        "import sys; from pathlib import Path; from kto_recipes.recipe import problems, recipe_header\n"
+        "assert problems(Path(sys.argv[1])), 'the checks did not run'\n"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    result = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)
+    loaded = result.stdout.split()
+    assert "kto_recipes" in loaded
+    assert {"torch", "axolotl", "transformers", "trl", "datasets"}.isdisjoint(loaded)

@@ -1,0 +1,194 @@
+"""The chain for real: make, Axolotl, TRL and a tiny Llama, four steps a stage.
+
+A copy of the repository is made in a temporary folder, with a recipe that differs from the demo's in its
+length alone, fewer held-out rows, short sampled answers, and a base model that was trained for a moment.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kto_recipes.files import model_sha256
+from kto_recipes.stages.checkpoints import checkpoints, state_of
+
+ROOT = Path(__file__).parents[2]
+STEPS = 4
+RUN = "outputs/short--chat-like-me"
+TREE = ("Makefile", "recipes", "datasets", "scripts", "requirements", "pyproject.toml")
+PREPARED = shutil.ignore_patterns("*.jsonl", "manifest.json")
+
+
+def copy_of_the_repository(folder: Path) -> Path:
+    for name in TREE:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=PREPARED)
+        else:
+            shutil.copy(ROOT / name, folder / name)
+    shutil.copytree(folder / "recipes/tiny-llama-lora", folder / "recipes/short")
+    for path in (folder / "recipes/short").glob("*.yaml"):
+        text = re.sub(r"(?m)^num_epochs:.*$", f"max_steps: {STEPS}", path.read_text())
+        text = re.sub(r"(?m)^saves_per_epoch:.*$", "save_steps: 2", text)
+        text = re.sub(r"(?m)^evals_per_epoch:.*$", f"eval_steps: {STEPS}", text)
+        path.write_text(re.sub(r"(?m)^micro_batch_size:.*$", "micro_batch_size: 8", text))
+    settings = folder / "datasets/chat-like-me/dataset.yaml"
+    text = re.sub(r"(?m)^  eval_fraction:.*$", "  eval_fraction: 0.05", settings.read_text())
+    settings.write_text(re.sub(r"(?m)^      max_new_tokens:.*$", "      max_new_tokens: 4", text))
+    return folder
+
+
+def make(folder: Path, *arguments: str, expect: int = 0) -> str:
+    command = ["make", "--no-print-directory", "RECIPE=short", "VENV=", *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment(), text=True, capture_output=True, timeout=500)
+    assert done.returncode == expect, f"{done.stdout}\n{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def environment() -> dict[str, str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "COLUMNS": "200"}
+
+
+def stamps(folder: Path) -> dict[str, float]:
+    found = (p for p in (folder / RUN).rglob("done") if "old-" not in str(p))
+    return {str(path.relative_to(folder)): path.stat().st_mtime for path in found}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which `make kto` has just been run."""
+    from kto_recipes.tiny.corpus import conversations
+    from kto_recipes.tiny.model import TinySettings, train
+    from kto_recipes.tiny.tokenizer import train_tokenizer
+
+    folder = copy_of_the_repository(tmp_path_factory.mktemp("chain"))
+    settings = replace(TinySettings(), hidden_size=96, layers=2, conversations=200)
+    corpus = conversations(settings.conversations, settings.seed)
+    tokenizer = train_tokenizer((m["content"] for c in corpus for m in c), settings.vocab_size)
+    model = train(tokenizer, corpus, settings, lambda *_: None)
+    model.save_pretrained(folder / "outputs/models/tiny-llama")
+    tokenizer.save_pretrained(folder / "outputs/models/tiny-llama")
+    (folder / "printed.txt").write_text(make(folder, "kto"))
+    return folder
+
+
+def test_both_stages_take_their_steps_and_leave_models_that_load(trained: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    for stage in ("sft", "kto"):
+        assert state_of(trained / RUN / stage)["global_step"] == STEPS
+        merged = trained / RUN / stage / "merged"
+        AutoModelForCausalLM.from_pretrained(merged)
+        tokenizer = AutoTokenizer.from_pretrained(merged)
+        assert tokenizer.eos_token == "<|eot_id|>"
+        assert "start_header_id" in tokenizer.chat_template
+        generation = json.loads((merged / "generation_config.json").read_text())
+        assert tokenizer.eos_token_id in generation["eos_token_id"]
+
+
+def test_kto_starts_at_its_reference(trained: Path) -> None:
+    history = state_of(trained / RUN / "kto")["log_history"]
+    first = next(log for log in history if "loss" in log)
+    assert first["step"] == 1
+    assert first["loss"] == pytest.approx(0.5, abs=1e-6)
+    assert first["kl"] == 0
+    assert first["rewards/chosen"] == first["rewards/rejected"] == 0
+    before = next(log for log in history if "eval_loss" in log)
+    assert (before["step"], before["eval_loss"], before["eval_kl"]) == (0, pytest.approx(0.5, abs=1e-6), 0)
+
+
+def test_kto_changed_the_model_it_started_from(trained: Path) -> None:
+    run = trained / RUN
+    models = [trained / "outputs/models/tiny-llama", run / "sft/merged", run / "kto/merged"]
+    assert len({model_sha256(str(model)) for model in models}) == 3
+    adapter = json.loads((run / "kto/adapter_config.json").read_text())
+    assert adapter["base_model_name_or_path"].endswith("sft/merged")
+
+
+def test_no_full_size_weights_are_left_beside_the_adapter(trained: Path) -> None:
+    assert not list((trained / RUN / "kto").glob("model*.safetensors"))
+
+
+def test_a_run_prints_little(trained: Path) -> None:
+    assert len((trained / "printed.txt").read_text().splitlines()) < 60
+
+
+def test_making_it_again_runs_no_stage(trained: Path) -> None:
+    before = stamps(trained)
+    assert "trained" not in make(trained, "kto")
+    assert stamps(trained) == before
+
+
+def test_touching_a_recipe_redoes_nothing(trained: Path) -> None:
+    before = stamps(trained)
+    (trained / "recipes/short/kto.yaml").touch()
+    make(trained, "kto")
+    assert stamps(trained) == before
+
+
+def test_a_new_clone_with_the_old_outputs_trains_nothing(trained: Path, tmp_path: Path) -> None:
+    clone = copy_of_the_repository(tmp_path)
+    shutil.copytree(trained / "outputs", clone / "outputs", copy_function=shutil.copy)  # new times, any order
+    printed = make(clone, "kto")
+    assert "trained" not in printed
+    assert "resumed" not in printed
+    for stage in ("sft", "kto"):
+        merged = f"{RUN}/{stage}/merged"
+        assert model_sha256(str(clone / merged)) == model_sha256(str(trained / merged))
+
+
+def test_an_edited_kto_recipe_redoes_kto_alone_and_a_killed_one_resumes(trained: Path) -> None:
+    recipe = trained / "recipes/short/kto.yaml"
+    recipe.write_text(recipe.read_text().replace("rl_beta: 0.1", "rl_beta: 0.2"))
+    sft = stamps(trained)[f"{RUN}/sft/done"]
+    stage = trained / RUN / "kto"
+    inputs = (stage / "inputs.json").read_bytes()
+    process = subprocess.Popen(
+        ["make", "RECIPE=short", "VENV=", "kto"],
+        cwd=trained,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 200
+    while not (stage / "checkpoint-2/trainer_state.json").is_file() or (stage / "inputs.json").read_bytes() == inputs:
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert (stage.with_name("kto.old-1") / "done").is_file()
+    assert not (stage / "done").exists()
+    assert [c.name for c in checkpoints(stage)] == ["checkpoint-2"]
+
+    assert "KTO: resumed from checkpoint-2" in make(trained, "kto")
+    history = state_of(stage)["log_history"]
+    assert state_of(stage)["global_step"] == STEPS
+    assert [log["step"] for log in history if "loss" in log] == [1, 2, 3, 4]
+    assert stamps(trained)[f"{RUN}/sft/done"] == sft
+
+
+def test_a_stage_killed_after_its_last_step_ends_without_training(trained: Path) -> None:
+    stage = trained / RUN / "kto"
+    weights = (stage / "adapter_model.safetensors").read_bytes()
+    for name in ("done", "trainer_state.json", "adapter_model.safetensors", "metrics.jsonl"):
+        (stage / name).unlink()
+    assert "taken from checkpoint-4" in make(trained, "kto")
+    assert state_of(stage)["global_step"] == STEPS
+    assert (stage / "adapter_model.safetensors").read_bytes() == weights
+    assert not (stage / "metrics.jsonl").exists()
+
+
+def test_an_unknown_recipe_or_dataset_lists_the_valid_ones(tmp_path: Path) -> None:
+    folder = copy_of_the_repository(tmp_path)
+    assert "the recipes are: short tiny-llama-lora" in make(folder, "kto", "RECIPE=nope", expect=2)
+    assert "the datasets are: chat-like-me" in make(folder, "kto", "DATASET=nope", expect=2)
