@@ -7,6 +7,7 @@ Reads the prepared dataset and the recipe's first stage; writes kto.{train,eval}
 with the final counts and class weights. Does nothing when that was done already from the same content.
 """
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -27,15 +28,19 @@ def main(
     from kto_recipes.recipe import load_recipe
     from kto_recipes.settings import load_settings
 
-    with progress_bar() as bar:
+    sft = recipe / "sft.yaml"  # a recipe without SFT starts KTO from the base model
+    first = load_recipe(sft if sft.is_file() else recipe / "kto.yaml")
+    settings = load_settings(dataset / "dataset.yaml")
+    with ExitStack() as shown:
+        bar = progress_bar()
 
         def on_strategy(name: str, rows: int):
+            if not bar.tasks:  # not before there is something to show
+                shown.enter_context(bar)
             task = bar.add_task(name.replace("_", " "), total=rows, note="")
             return lambda done: bar.advance(task, done)
 
-        sft = recipe / "sft.yaml"  # a recipe without SFT starts KTO from the base model
-        first = load_recipe(sft if sft.is_file() else recipe / "kto.yaml")
-        made = make_run_data(dataset, out, first, load_settings(dataset / "dataset.yaml"), on_strategy)
+        made = make_run_data(dataset, out, first, settings, on_strategy)
     if made:
         manifest = read_json(out / "manifest.json")
         weights = manifest["weights"]

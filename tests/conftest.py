@@ -1,14 +1,18 @@
 """What several test modules share."""
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 REPO = Path(__file__).parents[1]
+CHAT_START = 1_736_676_000  # 2025-01-12
+CHAT_IDS = {"Nina": "user1", "Marco": "user2", "Eva": "user3"}
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +22,37 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the real data is not in {folder}; name its folder in KTO_TEST_DATA")
     return folder
+
+
+@pytest.fixture
+def make_dataset(tmp_path) -> Callable[..., Path]:
+    """make_dataset(lines, name="chats", **settings): a folder with dataset.yaml and a Telegram export.
+
+    A line is (hours since the start, sender, text). Settings are those of dataset.yaml; the persona is Nina.
+    """
+
+    def make(lines: Iterable[tuple[float, str, str]], name: str = "chats", **settings: Any) -> Path:
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        messages = [
+            {
+                "id": number,
+                "type": "message",
+                "date_unixtime": str(CHAT_START + round(hours * 3600)),
+                "from": sender,
+                "from_id": CHAT_IDS.get(sender, f"user {sender}"),
+                "text": text,
+            }
+            for number, (hours, sender, text) in enumerate(lines, 1)
+        ]
+        export = {"name": "Marco", "type": "personal_chat", "id": 2, "messages": messages}
+        (folder / "result.json").write_text(json.dumps(export), encoding="utf-8")
+        # JSON is YAML
+        values = {"source": "result.json", "persona": "Nina", "split": {"eval_fraction": 0.5}} | settings
+        (folder / "dataset.yaml").write_text(json.dumps(values), encoding="utf-8")
+        return folder
+
+    return make
 
 
 @pytest.fixture
@@ -40,7 +75,6 @@ def refused() -> Callable[[subprocess.CompletedProcess[str]], str]:
         assert done.returncode == 2, done.stderr
         assert done.stdout == ""
         assert "Traceback" not in done.stderr
-        assert done.stderr.count("error:") == 1
         assert done.stderr.startswith("error: ")
         assert len(done.stderr.splitlines()) == 1
         return done.stderr.removeprefix("error: ").rstrip("\n")

@@ -43,7 +43,7 @@ def load(model: str, recipe: dict[str, Any], tokenizer: str | None = None) -> Lo
     """
     quiet()
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
     on_gpu = torch.cuda.is_available()
     try:
@@ -51,8 +51,10 @@ def load(model: str, recipe: dict[str, Any], tokenizer: str | None = None) -> Lo
             model, dtype=torch.bfloat16 if on_gpu else torch.float32, device_map="cuda" if on_gpu else None
         )
         tok = AutoTokenizer.from_pretrained(tokenizer or model)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"{model}: cannot be loaded as a model: {str(error).splitlines()[0]}") from None
+    # A model's own settings would bias every sample: Qwen2.5 Instruct ships a repetition penalty.
+    loaded.generation_config = GenerationConfig()
     set_template(tok, recipe)
     tok.padding_side = "left"
     if tok.pad_token is None:

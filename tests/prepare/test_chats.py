@@ -230,6 +230,14 @@ def test_another_export_other_settings_and_a_damaged_output_are_each_prepared_ag
     assert prepare(folder).was_current
 
 
+@pytest.mark.parametrize(("fraction", "split"), [(0.0001, "eval"), (0.9999, "train")])
+def test_a_split_without_a_row_is_refused_before_anything_is_written(make_dataset, fraction, split):
+    folder = make_dataset(talk(8), split={"eval_fraction": fraction})
+    with pytest.raises(UserError, match=f"the {split} split is empty: 8 conversations .* change the fraction"):
+        prepare(folder)
+    assert {path.name for path in folder.iterdir()} == {"dataset.yaml", "result.json"}
+
+
 def test_what_cannot_be_prepared_leaves_what_was_prepared_before(make_dataset):
     folder = make_dataset(talk(8))
     prepare(folder)

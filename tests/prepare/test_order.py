@@ -82,7 +82,16 @@ def test_the_seed_decides_the_order():
 
 @pytest.mark.parametrize(
     ("prompts", "expected"),
-    [([1, 2, 1, 2], 2), ([1, 1, 2], 1), ([1, 2, 3, 1, 2], 3), ([1, 2, 3, 1, 4, 3], 3), ([1, 2, 3], None), ([], None)],
+    [
+        ([1, 2, 1, 2], 2),
+        ([1, 2, 3, 1, 2, 2], 1),
+        ([1, 2, 2, 3, 1, 2], 1),
+        ([1, 1, 2], 1),
+        ([1, 2, 3, 1, 2], 3),
+        ([1, 2, 3, 1, 4, 3], 3),
+        ([1, 2, 3], None),
+        ([], None),
+    ],
 )
 def test_the_distance_is_the_fewest_rows_from_one_answer_to_the_next_of_its_prompt(prompts, expected):
     assert smallest_distance([row(prompt, index, True) for index, prompt in enumerate(prompts)]) == expected

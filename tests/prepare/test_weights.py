@@ -17,7 +17,7 @@ def exact_ratio(n_desirable: int, n_undesirable: int, desirable: float, undesira
 
 
 @given(COUNTS, COUNTS)
-@settings(max_examples=1000)
+@settings(max_examples=500)
 @example(1, 1)
 @example(1, 100_000)
 @example(100_000, 1)

@@ -12,7 +12,7 @@ from kto_recipes.negatives import STRATEGIES, Context
 from kto_recipes.prepare.manifest import describe_output, is_current, read_manifest, write_manifest
 from kto_recipes.prepare.order import interleave, smallest_distance
 from kto_recipes.prepare.weights import count_labels, suggest
-from kto_recipes.rows import KtoRow, Message, completion_text, read_kto, write_jsonl
+from kto_recipes.rows import KtoRow, Message, completion_text, prompt_key, read_kto, write_jsonl
 from kto_recipes.settings import DatasetSettings, Negatives
 
 SPLITS = ("train", "eval")
@@ -99,21 +99,33 @@ def _negatives(
     parents = [(split, row) for split in SPLITS for row in _drawn(positives[split], settings)]
     random.Random(settings.seed).shuffle(parents)
     result: dict[str, list[KtoRow]] = {split: [] for split in SPLITS}
+    good = {_said(row, completion_text(row)) for rows in positives.values() for row in rows}
+    made = set()
     start = 0.0
     for strategy in settings.strategies:
         first, last = (round(part * len(parents)) for part in (start, start + strategy.share))
         start += strategy.share
         mine = parents[first:last]
+        if not mine:
+            continue
         context = Context(recipe, settings.seed, on_strategy(strategy.strategy, len(mine)))
         answers = STRATEGIES[strategy.strategy]([row for _, row in mine], strategy, context)
         for (split, parent), answer in zip(mine, answers, strict=True):
             if answer is None:
                 left_out[f"{strategy.strategy}: empty"] += 1
-            elif answer.strip().casefold() == completion_text(parent).strip().casefold():
-                left_out[f"{strategy.strategy}: equals the good answer"] += 1
+            elif _said(parent, answer) in good:
+                left_out[f"{strategy.strategy}: equals a good answer"] += 1
+            elif _said(parent, answer) in made:
+                left_out[f"{strategy.strategy}: repeated"] += 1
             else:
+                made.add(_said(parent, answer))
                 result[split].append(_row(parent, answer, strategy.strategy, len(result[split])))
     return result
+
+
+def _said(row: KtoRow, answer: str) -> tuple[bytes, str]:
+    """Equal where the same is said to the same prompt, but for case and the space around it."""
+    return prompt_key(row), answer.strip().casefold()
 
 
 def _drawn(rows: list[KtoRow], settings: Negatives) -> list[KtoRow]:
