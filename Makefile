@@ -1,15 +1,34 @@
 # From the chats or the thumbs you have to an aligned model. `make` alone explains itself.
 # A stage runs when the content of what it reads has changed; `make -n kto` shows its commands.
 
-RECIPE ?= tiny-llama-lora
 DATASET ?= chat-like-me
-RUN ?= $(RECIPE)--$(DATASET)
 # The Python that makes the environment: 3.11 or 3.12.
 PYTHON ?= python3
 # The environment's folder; empty (VENV=) uses the Python on PATH as it is, as inside the container.
 VENV ?= .venv
+# qlora or lora for kto-llama and kto-qwen; empty chooses by the GPUs found.
+METHOD ?=
+# How many GPUs of this machine train.
+GPUS ?= 1
+# SLOW=1 lets `make test` run what takes minutes, too: every recipe's two real steps.
+SLOW ?=
 # Where pip finds torch, if not at its default: a machine without a GPU wants PyTorch's CPU builds.
 TORCH_INDEX_URL ?=
+
+# kto-llama and kto-qwen choose the recipe; their run is named without the method, so that a pre-empted run goes
+# on with the method it was begun with, on whatever card it finds.
+MODEL_OF_kto-llama := llama-3.1-8b
+MODEL_OF_kto-qwen := qwen2.5-3b
+MODEL := $(firstword $(foreach goal,$(MAKECMDGOALS),$(MODEL_OF_$(goal))))
+ifneq ($(MODEL),)
+RUN ?= $(MODEL)--$(DATASET)
+CHOSEN := $(shell $(PYTHON) scripts/choose_method.py outputs/$(RUN) --method "$(METHOD)")
+$(if $(CHOSEN),,$(error no method, see above))
+RECIPE := $(MODEL)-$(CHOSEN)
+endif
+RECIPE ?= tiny-llama-lora
+# The run's name; everything it needs or makes lies in outputs/$(RUN)/.
+RUN ?= $(RECIPE)--$(DATASET)
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -19,6 +38,7 @@ MAKEFLAGS += --no-builtin-rules
 
 # Axolotl's telemetry is off in the one way that does not break downloads of Hub kernels.
 export AXOLOTL_DO_NOT_TRACK := 1
+export GPUS
 unexport DO_NOT_TRACK HF_HUB_DISABLE_TELEMETRY
 
 PY := $(if $(VENV),$(VENV)/bin/python,python3)
@@ -39,10 +59,12 @@ SFT_MODEL := $(if $(HAS_SFT),$(OUT)/sft$(call merged,sft)/done)
 KTO_MODEL := $(OUT)/kto$(call merged,kto)/done
 BASE_MODEL := $(if $(filter tiny-%,$(RECIPE)),$(TINY)/done)
 
-.PHONY: help demo data negatives sft kto eval report test format lock clean FORCE
+.PHONY: help kto-llama kto-qwen demo data negatives sft kto eval report test format lock clean FORCE
 
 ##@ The chain
 demo: report ## The whole chain on a tiny model, no GPU needed: data to report, about five minutes
+kto-llama: report ## The chain for Llama 3.1 8B; METHOD=qlora (24 GB) or lora (80 GB), else by the GPUs found
+kto-qwen: report ## The chain for Qwen2.5 3B Instruct, likewise
 data: $(DATA)/manifest.json ## Prepare DATASET as its dataset.yaml says
 negatives: $(OUT)/data/manifest.json ## Make undesirable answers where the dataset has none
 sft: $(SFT_MODEL) ## Supervised fine-tuning, then merge the adapter
@@ -52,10 +74,10 @@ report: $(OUT)/report.html ## One page with everything; prints the table and the
 	@$(PY) scripts/report.py $(OUT) --show
 
 ##@ The repository
-test: $(ENVIRONMENT) ## Lint and tests, what CI runs; edits nothing
+test: $(ENVIRONMENT) ## Lint and tests, what CI runs (with SLOW=1); edits nothing
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(PY) -m pytest
+	$(PY) -m pytest $(if $(SLOW),,-m "not slow")
 format: $(ENVIRONMENT) ## Format the code
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -22,6 +23,21 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the real data is not in {folder}; name its folder in KTO_TEST_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def program() -> Callable[[str], str]:
+    """program("chromium"): where it is; without it the test is skipped, or fails where KTO_REQUIRE_PROGRAMS is set."""
+
+    def find(name: str) -> str:
+        path = shutil.which(name)
+        if path is None and os.environ.get("KTO_REQUIRE_PROGRAMS"):
+            pytest.fail(f"the program {name} is not installed, and KTO_REQUIRE_PROGRAMS is set")
+        if path is None:
+            pytest.skip(f"the program {name} is not installed")
+        return path
+
+    return find
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ def prepared(folder: Path, **changed: Any) -> list[dict[str, Any]]:
     (folder / "result.json").write_bytes(b"the export")
     (folder / "sft.jsonl").write_bytes(b"1\n")
     (folder / "kto.jsonl").write_bytes(b"1\n2\n3\n")
-    inputs = [describe_input(folder / "result.json")]
+    inputs = [describe_input(folder / "result.json", folder)]
     values: dict[str, Any] = {
         "dataset": "chats",
         "inputs": inputs,
@@ -48,7 +48,7 @@ def test_it_says_what_went_in_what_came_out_and_why_the_rest_did_not(tmp_path):
     assert manifest["dataset"] == "chats"
     assert manifest["inputs"] == [
         {
-            "path": str(tmp_path / "result.json"),
+            "path": "result.json",
             "sha256": hashlib.sha256(b"the export").hexdigest(),
             "bytes": len(b"the export"),
         }
@@ -84,7 +84,7 @@ def test_without_a_manifest_nothing_is_current(tmp_path):
 def test_another_input_is_not_current_even_of_the_same_size(tmp_path):
     prepared(tmp_path)
     (tmp_path / "result.json").write_bytes(b"the exporT")
-    assert not is_current(tmp_path, [describe_input(tmp_path / "result.json")], SETTINGS)
+    assert not is_current(tmp_path, [describe_input(tmp_path / "result.json", tmp_path)], SETTINGS)
     assert not is_current(tmp_path, [], SETTINGS)
 
 

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -647,10 +648,8 @@ print(sorted({{"jinja2", "numpy", "pydantic", "torch"}} & set(sys.modules)))
 
 
 @pytest.mark.chromium
-def test_a_browser_draws_every_plot(run: Path, tmp_path: Path) -> None:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("the program chromium is not installed")
+def test_a_browser_draws_every_plot(run: Path, tmp_path: Path, program: Callable[[str], str]) -> None:
+    chromium = program("chromium")
     write_report(run)
     flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     flags += " --disable-component-update --disable-sync --virtual-time-budget=5000 --dump-dom"

@@ -9,7 +9,7 @@ from typing import Any
 from kto_recipes.errors import UserError
 from kto_recipes.files import model_sha256
 from kto_recipes.negatives import STRATEGIES, Context
-from kto_recipes.prepare.manifest import describe_output, is_current, read_manifest, write_manifest
+from kto_recipes.prepare.manifest import describe_input, describe_output, is_current, read_manifest, write_manifest
 from kto_recipes.prepare.order import interleave, smallest_distance
 from kto_recipes.prepare.weights import count_labels, suggest
 from kto_recipes.rows import KtoRow, Message, completion_text, prompt_key, read_kto, write_jsonl
@@ -40,10 +40,7 @@ def make_run_data(
             f"{dataset}: has only good answers and names no way to make undesirable ones; "
             "add negatives: to its dataset.yaml"
         )
-    inputs = [
-        {"path": f"{dataset.name}/{name}", "sha256": prepared["written"][name]["sha256"]}
-        for name in (f"positives.{split}.jsonl" for split in SPLITS)
-    ]
+    inputs = [describe_input(dataset / f"positives.{split}.jsonl", out) for split in SPLITS]
     inputs.append({"path": recipe["base_model"], "sha256": model_sha256(recipe["base_model"])})
     template = {key: recipe.get(key) for key in ("chat_template", "special_tokens")}
     recorded = {"negatives": settings.negatives.model_dump(mode="json"), **template}

@@ -52,7 +52,7 @@ def prepare(folder: Path) -> Prepared:
     if not source.exists():
         raise UserError(f"{source}: no such file; it is the source named in {folder / 'dataset.yaml'}")
     chat = None
-    inputs = [describe_input(path) for path in (folder / "dataset.yaml", source) if path.is_file()]
+    inputs = [describe_input(path, folder) for path in (folder / "dataset.yaml", source) if path.is_file()]
     recorded = settings.model_dump(mode="json")
     if len(inputs) == 2 and is_current(folder, inputs, recorded):
         return Prepared(read_manifest(folder), was_current=True)
@@ -78,7 +78,9 @@ def _write(folder: Path, chat: Chat, settings: DatasetSettings, inputs: list, re
     persona_id = find_persona(chat, settings.persona)
     parts = list(conversations(chat, persona_id, settings.turns, messages_left_out))
     if not parts:
-        raise UserError(f"{inputs[1]['path']}: {settings.persona} never replies to anybody in chat {chat.name!r}")
+        raise UserError(
+            f"{folder / settings.source}: {settings.persona} never replies to anybody in chat {chat.name!r}"
+        )
     persona = next(m.sender_name for m in chat.messages if m.sender_id == persona_id and m.left_out is None)
     system = settings.system_prompt.format(persona=persona, other=other_name(chat, persona_id))
     system = neutralise_special_tokens(system)  # names are other people's text too

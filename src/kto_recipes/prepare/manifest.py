@@ -1,5 +1,6 @@
 """manifest.json: what went in, what came out, and why the rest did not. Always written last."""
 
+import os
 from collections import Counter
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -13,8 +14,9 @@ MANIFEST = "manifest.json"
 _VERSIONED = ("kto-recipes", "scikit-learn", "transformers", "torch")
 
 
-def describe_input(path: Path) -> dict[str, Any]:
-    return {"path": str(path), "sha256": sha256(path), "bytes": path.stat().st_size}
+def describe_input(path: Path, folder: Path) -> dict[str, Any]:
+    """A file by content; its path is told from `folder`, so that it reads the same from anywhere."""
+    return {"path": os.path.relpath(path, folder), "sha256": sha256(path), "bytes": path.stat().st_size}
 
 
 def describe_output(path: Path, rows: int, desirable: int, undesirable: int) -> dict[str, Any]:

@@ -15,12 +15,20 @@ CPU_SUBSTITUTIONS: dict[str, Any] = {
     "lora_qkv_kernel": False,
     "lora_o_kernel": False,
 }
+# Only where the model's projections have a bias (Qwen2.5): bitsandbytes 0.50.2 repacks 4-bit weights on CPUs with
+# AVX512-BF16 and then adds the bias in place, which autograd refuses.
+BIASED_4BIT_SUBSTITUTIONS: dict[str, Any] = {"adapter": "lora", "load_in_4bit": False}
 _SFT_ONLY = ("lora_mlp_kernel", "lora_qkv_kernel", "lora_o_kernel")
 
 
-def for_cpu(recipe: dict[str, Any]) -> dict[str, Any]:
-    """A copy of `recipe` with CPU_SUBSTITUTIONS applied and nothing else changed."""
+def for_cpu(recipe: dict[str, Any], *, biased: bool) -> dict[str, Any]:
+    """A copy of `recipe` with the substitutions applied and nothing else changed.
+
+    `biased` says whether the model's projections have a bias.
+    """
     result = dict(recipe)
+    if biased and recipe.get("load_in_4bit"):
+        result |= BIASED_4BIT_SUBSTITUTIONS
     for key, replacement in CPU_SUBSTITUTIONS.items():
         if key in _SFT_ONLY and ("rl" in recipe or "adapter" not in recipe):
             continue

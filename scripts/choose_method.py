@@ -1,0 +1,63 @@
+"""Say which method fits the GPUs of this machine: qlora below 40 GB, lora from there on.
+
+    python scripts/choose_method.py outputs/llama-3.1-8b--chat-like-me
+
+Asks nvidia-smi; prints the method, and the reason on the error stream. A run that was begun keeps its method,
+also on another card after a pre-emption. Needs nothing but Python, so that `make -n kto-llama` works anywhere.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+LORA_FROM_GIB = 40  # 16 GB of bf16 weights, and KTO's activations and logits beside them
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path, help="the run's folder")
+    parser.add_argument("--method", default="", help="what the person asked for; empty to choose")
+    arguments = parser.parse_args()
+    method, reason = choose(arguments.run, arguments.method)
+    print(f"METHOD={method}: {reason}", file=sys.stderr)
+    print(method)
+
+
+def choose(run: Path, asked: str) -> tuple[str, str]:
+    """The method and why."""
+    begun = begun_with(run)
+    if asked and begun and asked != begun:
+        sys.exit(f"error: {run} was begun with METHOD={begun}; finish it so, or name another run: RUN=...")
+    if asked:
+        return asked, "as asked"
+    if begun:
+        return begun, f"{run} was begun with it"
+    gpus = gpus_found()
+    if not gpus:
+        return "lora", "no GPU was found; nothing but a dry run (make -n) makes sense here"
+    name, gib = min(gpus, key=lambda gpu: gpu[1])
+    return ("lora" if gib >= LORA_FROM_GIB else "qlora"), f"{len(gpus)} × {name}, {gib:.0f} GB each at least"
+
+
+def begun_with(run: Path) -> str | None:
+    """The method in the run's own kto.yaml, if it was begun."""
+    recipe = run / "kto.yaml"
+    match = re.search(r"(?m)^adapter: (\w+)", recipe.read_text(encoding="utf-8")) if recipe.is_file() else None
+    return match[1] if match else None
+
+
+def gpus_found() -> list[tuple[str, float]]:
+    """Name and memory in GiB of each GPU that nvidia-smi lists."""
+    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+    try:
+        listed = subprocess.run(query, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    rows = (line.rsplit(",", 1) for line in listed.splitlines() if "," in line)
+    return [(name.strip(), float(mib) / 1024) for name, mib in rows]
+
+
+if __name__ == "__main__":
+    main()
