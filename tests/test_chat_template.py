@@ -17,7 +17,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
-from tiny_models import REPO, llama_tokenizer
+from tiny_models import LLAMA_RECIPE, REPO, llama_tokenizer
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer, LlamaConfig, PreTrainedTokenizerFast, Qwen2Config
 
@@ -31,13 +31,14 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 Messages = list[dict[str, str]]
 QWEN_DEFAULT_SYSTEM = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."
-# The value of `chat_template:` and special_tokens in the recipes, by family; see the last test of this section.
-LLAMA = {
-    "chat_template": "llama3",
-    "special_tokens": {"eos_token": "<|eot_id|>", "pad_token": "<|finetune_right_pad_id|>"},
+# What the recipes say of template and special tokens, by family; a test below finds a recipe that says otherwise.
+LLAMA = LLAMA_RECIPE
+LLAMA_INSTRUCT = {
+    "chat_template": "tokenizer_default",
+    "special_tokens": {"pad_token": "<|finetune_right_pad_id|>"},
 }
 QWEN = {
-    "chat_template": "qwen_25",
+    "chat_template": "tokenizer_default",
     "special_tokens": {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"},
 }
 
@@ -50,6 +51,15 @@ def llama_turns(messages: Messages) -> list[tuple[str, str]]:
     return [
         (f"<|start_header_id|>{m['role']}<|end_header_id|>\n\n", f"{m['content'].strip()}<|eot_id|>") for m in messages
     ]
+
+
+def llama_instruct_turns(messages: Messages) -> list[tuple[str, str]]:
+    """Llama 3.1 Instruct's: a system block with dates, whether or not there is a system prompt."""
+    system = ""
+    if messages[0]["role"] == "system":
+        system, messages = messages[0]["content"].strip(), messages[1:]
+    dates = "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n"
+    return [("<|start_header_id|>system<|end_header_id|>\n\n", f"{dates}{system}<|eot_id|>"), *llama_turns(messages)]
 
 
 def qwen_turns(messages: Messages) -> list[tuple[str, str]]:
@@ -121,6 +131,7 @@ def qwen_tokenizer() -> PreTrainedTokenizerFast:
         tokenizer_object=tokenizer,
         eos_token="<|endoftext|>",
         pad_token="<|endoftext|>",
+        chat_template=recipe_template({"chat_template": "qwen_25"}),  # Qwen's own: a test below compares them
         model_max_length=4096,
         clean_up_tokenization_spaces=False,
     )
@@ -136,16 +147,21 @@ def write_recipe(folder: Path, kind: str, family: dict[str, Any]) -> Path:
     return path
 
 
+def official(real_data: Path, name: str) -> str:
+    """A template as the model's makers ship it."""
+    return (real_data / "templates" / f"{name}.jinja").read_text(encoding="utf-8")
+
+
 def make_family(folder: Path, family: dict[str, Any], **by_hand: Any) -> Family:
     from axolotl.cli.config import load_cfg
     from axolotl.loaders import load_tokenizer
     from axolotl.prompt_strategies import load as load_sft_strategy
     from axolotl.prompt_strategies.kto import load as load_kto_strategy
-    from axolotl.utils.tee import close_debug_log
 
-    sft = load_cfg(str(write_recipe(folder, "sft", family)))
-    kto = load_cfg(str(write_recipe(folder, "kto", family)))
-    close_debug_log()  # or what tests print goes to Axolotl's log as well
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AXOLOTL_TEE_STDOUT", "0")  # or what pytest prints goes to Axolotl's log as well
+        sft = load_cfg(str(write_recipe(folder, "sft", family)))
+        kto = load_cfg(str(write_recipe(folder, "kto", family)))
     inference = AutoTokenizer.from_pretrained(folder)
     set_template(inference, family)
     sft_tokenizer = load_tokenizer(sft)
@@ -169,6 +185,20 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Family:
 
 
 @pytest.fixture(scope="module")
+def llama_instruct(tmp_path_factory: pytest.TempPathFactory, real_data: Path) -> Family:
+    folder = tmp_path_factory.mktemp("llama-instruct")
+    tokenizer = llama_tokenizer()
+    tokenizer.eos_token = "<|eot_id|>"
+    tokenizer.chat_template = official(real_data, "meta-llama_Llama-3.1-8B-Instruct")
+    tokenizer.save_pretrained(folder)
+    LlamaConfig(num_hidden_layers=1).save_pretrained(folder)
+    header = "<|start_header_id|>assistant<|end_header_id|>\n\n"
+    return make_family(
+        folder, LLAMA_INSTRUCT, begin="<|begin_of_text|>", header=header, after="", turns=llama_instruct_turns
+    )
+
+
+@pytest.fixture(scope="module")
 def qwen(tmp_path_factory: pytest.TempPathFactory) -> Family:
     folder = tmp_path_factory.mktemp("qwen")
     qwen_tokenizer().save_pretrained(folder)
@@ -176,7 +206,7 @@ def qwen(tmp_path_factory: pytest.TempPathFactory) -> Family:
     return make_family(folder, QWEN, begin="", header="<|im_start|>assistant\n", after="\n", turns=qwen_turns)
 
 
-@pytest.fixture(params=["llama", "qwen"])
+@pytest.fixture(params=["llama", "llama_instruct", "qwen"])
 def family(request: pytest.FixtureRequest) -> Family:
     return request.getfixturevalue(request.param)
 
@@ -196,7 +226,7 @@ def at_kto(family: Family, conversations: list[Messages]) -> list[tuple[list[int
     trainer.desirable_weight = trainer.undesirable_weight = 1.0
     rows = [{"prompt": c[:-1], "completion": c[-1:], "label": True} for c in conversations]
     texts = datasets.Dataset.from_list(rows).map(family.kto_strategy, fn_kwargs={"tokenizer": family.kto})
-    args = SimpleNamespace(dataset_num_proc=1, max_length=None, per_device_train_batch_size=2)
+    args = SimpleNamespace(dataset_num_proc=None, max_length=None, per_device_train_batch_size=2)
     prepared = trainer._prepare_dataset(texts, family.kto, args, "train")
     return list(zip(prepared["prompt_ids"], prepared["completion_ids"], strict=True))
 
@@ -271,7 +301,7 @@ def parts(messages: Messages) -> list[Messages]:
 
 
 thorough = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 
 
@@ -301,11 +331,13 @@ def test_the_ids_of_a_conversation_are_the_same_at_sft_kto_and_inference(family:
     assert sft_labels == trained_on
 
 
-def test_every_prompt_of_llama_begins_with_exactly_one_bos(llama: Family) -> None:
-    bos = llama.inference.bos_token_id
+@pytest.mark.parametrize("name", ["llama", "llama_instruct"])
+def test_every_prompt_of_llama_begins_with_exactly_one_bos(request: pytest.FixtureRequest, name: str) -> None:
+    family: Family = request.getfixturevalue(name)
+    bos = family.inference.bos_token_id
     messages = chat("hi", "hello", "and?", "bye", system="be kind")
-    sequences = [at_inference(llama, messages), at_sft(llama, messages)[0]]
-    sequences += [prompt + completion for prompt, completion in at_kto(llama, parts(messages))]
+    sequences = [at_inference(family, messages), at_sft(family, messages)[0]]
+    sequences += [prompt + completion for prompt, completion in at_kto(family, parts(messages))]
     for ids in sequences:
         assert ids[0] == bos
         assert ids.count(bos) == 1
@@ -329,7 +361,7 @@ def test_every_recipe_uses_a_template_and_special_tokens_that_are_tested_here() 
     for path in sorted((REPO / "recipes").glob("*/*.yaml")):
         recipe = load_recipe(path)
         said = {key: recipe.get(key) for key in ("chat_template", "special_tokens")}
-        assert said in (LLAMA, QWEN), f"{path}: add its family to {Path(__file__).name}"
+        assert said in (LLAMA, LLAMA_INSTRUCT, QWEN), f"{path}: add its family to {Path(__file__).name}"
 
 
 # --- where the stages do not agree, precisely ---------------------------------------------------------------
@@ -405,14 +437,14 @@ def test_a_template_that_rewrites_the_prompt_once_it_is_answered_is_refused(llam
 
 
 def test_axolotls_qwen_template_is_qwens_own(real_data: Path) -> None:
-    official = (real_data / "templates" / "Qwen_Qwen2.5-Instruct.jinja").read_text(encoding="utf-8")
-    assert recipe_template(QWEN).rstrip("\n") == official.rstrip("\n")
+    ours = recipe_template({"chat_template": "qwen_25"})
+    assert ours.rstrip("\n") == official(real_data, "Qwen_Qwen2.5-Instruct").rstrip("\n")
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(messages=random_conversation(), opened=st.booleans())
 def test_axolotls_llama3_template_writes_what_metas_does(real_data: Path, messages: Messages, opened: bool) -> None:
-    official = (real_data / "templates" / "meta-llama_Meta-Llama-3-8B-Instruct.jinja").read_text(encoding="utf-8")
+    metas = official(real_data, "meta-llama_Meta-Llama-3-8B-Instruct")
     tokenizer = llama_tokenizer()
 
     def rendered(template: str) -> str:
@@ -420,4 +452,4 @@ def test_axolotls_llama3_template_writes_what_metas_does(real_data: Path, messag
             messages, chat_template=template, tokenize=False, add_generation_prompt=opened
         )
 
-    assert rendered(recipe_template(LLAMA)) == rendered(official)
+    assert rendered(recipe_template(LLAMA)) == rendered(metas)

@@ -17,6 +17,7 @@ LLAMA_RECIPE = {
     "chat_template": "llama3",
     "special_tokens": {"eos_token": "<|eot_id|>", "pad_token": "<|finetune_right_pad_id|>"},
 }
+torch.set_num_threads(1)  # matrices this small lose more by waiting for a second thread than it adds
 SMALL = TinySettings(vocab_size=400, hidden_size=48, layers=2)
 
 

@@ -47,7 +47,10 @@ def is_whole(checkpoint: Path) -> bool:
 
 
 def _has_optimizer(checkpoint: Path) -> bool:
-    return (checkpoint / "optimizer.pt").is_file() or any(checkpoint.glob("global_step*"))  # DeepSpeed's name
+    """With only one of optimizer and scheduler the Trainer loads neither, without a word."""
+    if any(checkpoint.glob("global_step*")):  # DeepSpeed's name
+        return True
+    return (checkpoint / "optimizer.pt").is_file() and (checkpoint / "scheduler.pt").is_file()
 
 
 def last_whole(stage: Path) -> Path | None:

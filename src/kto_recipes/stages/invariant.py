@@ -26,7 +26,7 @@ def check_first_step(log_history: list[dict[str, Any]], recipe: dict[str, Any]) 
     rewards = [first[key] for key in ("rewards/chosen", "rewards/rejected") if key in first]
     found = f"loss {first['loss']:.4f}, kl {first.get('kl', 0):.4f}, rewards {rewards}"
     ok = low <= first["loss"] <= high and abs(first.get("kl", 0)) <= TOLERANCE * 10
-    if not ok or any(abs(reward) > TOLERANCE for reward in rewards):
+    if not ok or not all(abs(reward) <= TOLERANCE for reward in rewards):
         raise UserError(
             f"KTO did not start at its reference: at step 1 {found}; expected a loss of {min(weights) / 2:g} to "
             f"{max(weights) / 2:g} and the rest 0. The reference model, dropout or a fused loss is wrong"

@@ -37,7 +37,7 @@ def train_stage(yaml: Path, on_log: Callable[[dict[str, Any]], None]) -> str:
     recipe = load_recipe(yaml)
     stage = Path(recipe["output_dir"])
     inputs = stage_inputs(yaml, recipe)
-    if (stage / INPUTS).is_file() and read_json(stage / INPUTS) != inputs:
+    if stage.is_dir() and any(stage.iterdir()) and _recorded_inputs(stage) != inputs:
         print(f"{stage}: made from other inputs; kept as {_move_aside(stage)}")
     if (stage / DONE).is_file():
         (stage / DONE).touch()
@@ -71,6 +71,11 @@ def stage_inputs(yaml: Path, recipe: dict[str, Any]) -> dict[str, Any]:
     if base.startswith((".", "/", "outputs/")) and not Path(base).is_dir():
         raise UserError(f"{yaml}: base_model {base}: no such folder; run the stage before this one first")
     return {"yaml": sha256(yaml), "data": data, "base_model": model_sha256(base)}
+
+
+def _recorded_inputs(stage: Path) -> dict[str, Any] | None:
+    """What a stage says it was made from; None where it does not say, as after `axolotl train` by hand."""
+    return read_json(stage / INPUTS) if (stage / INPUTS).is_file() else None
 
 
 def _move_aside(stage: Path) -> Path:
@@ -120,7 +125,10 @@ def _launcher() -> list[str]:
 
 
 def _pass_on(metrics: Path, seen: int, on_log: Callable[[dict[str, Any]], None]) -> int:
-    """Hand the whole lines after byte `seen` to `on_log`; the answer is where to go on."""
+    """Hand the whole lines after byte `seen` to `on_log`; the answer is where to go on.
+
+    A value that is no number (JSON has no NaN) is left out: a diverged loss shows in the log and the invariant.
+    """
     if not metrics.is_file():
         return seen
     with metrics.open("rb") as file:
@@ -129,5 +137,5 @@ def _pass_on(metrics: Path, seen: int, on_log: Callable[[dict[str, Any]], None])
             if not line.endswith(b"\n"):
                 break
             seen += len(line)
-            on_log(orjson.loads(line))
+            on_log({key: value for key, value in orjson.loads(line).items() if value is not None})
     return seen
