@@ -61,7 +61,7 @@ SFT_MODEL := $(if $(HAS_SFT),$(OUT)/sft$(call merged,sft)/done)
 KTO_MODEL := $(OUT)/kto$(call merged,kto)/done
 BASE_MODEL := $(if $(filter tiny-%,$(RECIPE)),$(TINY)/done)
 
-.PHONY: help kto-llama kto-qwen demo data negatives sft kto eval report test format lock clean FORCE
+.PHONY: help kto-llama kto-qwen demo data negatives sft kto eval report test format recipe-table lock clean FORCE
 
 ##@ The chain
 demo: report ## The whole chain on a tiny model, no GPU needed: data to report, about five minutes
@@ -83,6 +83,8 @@ test: $(ENVIRONMENT) ## Lint and tests, what CI runs (with SLOW=1); edits nothin
 format: $(ENVIRONMENT) ## Format the code
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
+recipe-table: $(ENVIRONMENT) ## Make the README's recipe table from the recipes' headers
+	$(PY) scripts/recipe_table.py
 lock: $(ENVIRONMENT) ## Make requirements/*.lock from pyproject.toml
 	$(PY) scripts/lock.py
 clean: ## Delete the demo's results and all caches; other runs are kept
@@ -91,7 +93,7 @@ clean: ## Delete the demo's results and all caches; other runs are kept
 
 help:
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
-	  /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	  /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@printf '\n  %s\n  %s\n  %s\n' 'RECIPE=  one of: $(RECIPES)' 'DATASET= one of: $(DATASETS)' \
 	  'RUN=     name of the run; its files are in outputs/<RUN> (default: <RECIPE>--<DATASET>)'
 

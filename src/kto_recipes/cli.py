@@ -1,5 +1,6 @@
 """What every script in scripts/ shares: how it starts, and how it stops on a person's mistake."""
 
+import signal
 import sys
 from collections.abc import Callable
 
@@ -10,6 +11,7 @@ from kto_recipes.errors import UserError
 
 def run(main: Callable[..., None]) -> None:
     """Run `main` as a command-line program; a `UserError` ends it with one message and exit code 2."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped, too
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(main)
     try:

@@ -11,13 +11,14 @@ import yaml
 from kto_recipes.errors import UserError
 from kto_recipes.recipe import problems, refuse_problems
 
-# What the traps of shared/stack-facts.md leave: every key here is in Axolotl's schema and does what it says.
+# A recipe with none of the traps: every key here is in Axolotl's schema and does what it says.
 KTO: dict[str, Any] = {
     "base_model": "outputs/run/sft/merged",
     "datasets": [{"path": "kto.train.jsonl", "type": "kto_recipes.chat_template", "split": "train"}],
     "test_datasets": [{"path": "kto.eval.jsonl", "type": "kto_recipes.chat_template", "split": "train"}],
     "output_dir": "outputs/run/kto",
     "rl": "kto",
+    "adapter": "lora",
     "kto_desirable_weight": 1.0,
     "plugins": ["kto_recipes.plugin.KTOPlugin"],
     "special_tokens": {"eos_token": "<|eot_id|>"},
@@ -53,6 +54,17 @@ TRAPS = {
     "another eval batch breaks the eval pairs": ("eval_batch_size", {"eval_batch_size": 4}),
     "Axolotl's default eval batch is another": ("eval_batch_size", {"eval_batch_size": ABSENT}),
     "KTO ignores an adapter to start from": ("lora_model_dir", {"lora_model_dir": "outputs/run/sft"}),
+    "TRL's precomputation is DPO's alone in Axolotl": ("precompute_ref_log_probs", {"precompute_ref_log_probs": True}),
+    "padding-free batches are DPO's alone": ("dpo_padding_free", {"dpo_padding_free": True}),
+    "KTO's order is the file's, not by length": ("group_by_length", {"group_by_length": True}),
+    "a share of rows splits prompts": ("val_set_size", {"val_set_size": 0.1}),
+    "a desirable weight of 0 becomes 1": ("kto_desirable_weight", {"kto_desirable_weight": 0}),
+    "an undesirable weight of 0 becomes 1": ("kto_undesirable_weight", {"kto_undesirable_weight": 0.0}),
+    "evaluation without a held-out file is none": (
+        "evals_per_epoch",
+        {"evals_per_epoch": 2, "test_datasets": ABSENT, "eval_batch_size": ABSENT},
+    ),
+    "full weights load three models": ("adapter", {"adapter": ABSENT}),
     "a rate of 5e-4 collapses": ("learning_rate", {"learning_rate": 5e-4}),
     "a rate of 1e-8 learns nothing": ("learning_rate", {"learning_rate": 1e-8}),
     "YAML reads 5e-4 as text": ("learning_rate", {"learning_rate": "5e-4"}),

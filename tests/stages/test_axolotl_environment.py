@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -100,3 +101,21 @@ def test_a_failure_shows_the_end_of_the_log_and_not_its_beginning(tmp_path: Path
     assert "line 99" in message
     assert "first line" not in message
     assert max(map(len, message.splitlines()[1:])) <= 302
+
+
+def test_axolotl_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
+    start = (
+        "import sys, time; from kto_recipes.stages.axolotl import start_axolotl;"
+        "child = start_axolotl(['train', '--help'], {}, open(sys.argv[1], 'wb'));"
+        "print(child.pid, flush=True); time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", start, tmp_path / "log"], stdout=subprocess.PIPE, text=True)
+    child = Path(f"/proc/{int(parent.stdout.readline())}")
+    while "torch" not in (child / "maps").read_text():  # it is importing, which takes seconds more
+        time.sleep(0.02)
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 1
+    while child.exists() and (child / "stat").read_text().split()[2] != "Z":
+        assert time.monotonic() < deadline, "it goes on by itself"
+        time.sleep(0.02)

@@ -58,11 +58,11 @@ def grouped_figures(
 ) -> dict[str, dict[str, Figure]]:
     """Undesirable reward, margin and AUC for each value of `by` (n,) among the undesirable rows.
 
-    Each group of undesirable answers is compared with all desirable ones.
+    Each group of undesirable answers is compared with all desirable ones; those without a value are in none.
     """
     good = held.desirable
     result = {}
-    for name in sorted(set(by[~good])):
+    for name in sorted(set(by[~good]) - {""}):
         bad = ~good & (by == name)
         undesirable = boot.means(rewards[bad], held.prompt[bad])
         margin = boot.means(rewards[good], held.prompt[good]) - undesirable

@@ -23,7 +23,7 @@ class EvalSettings:
     """`samples_per_prompt` replies at temperature 1 from the whole distribution, and one greedy reply."""
 
     samples_per_prompt: int = 4
-    max_new_tokens: int = 96
+    max_new_tokens: int = 64
     style_train_prompts: int = 200
     seed: int = 1  # not the seed of the negatives
 

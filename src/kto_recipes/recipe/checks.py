@@ -19,6 +19,17 @@ from kto_recipes.recipe.text import load_recipe
 
 PLUGIN = "kto_recipes.plugin.KTOPlugin"
 KTO_SETTINGS = ("allow",)
+# Keys that Axolotl takes and that do nothing for KTO, or not what they say.
+_IDLE_FOR_KTO = {
+    "lora_model_dir": "is silently ignored for rl: kto, which would train from the raw base; merge the SFT adapter "
+    "and name the merged folder as base_model",
+    "precompute_ref_log_probs": "is read for DPO alone and does nothing for KTO; delete it",
+    "dpo_padding_free": "does nothing for KTO; delete it",
+    "group_by_length": "does nothing for KTO; delete it",
+    "val_set_size": "splits rows, not prompts, so that answers to one prompt land on both sides; name a held-out file "
+    "under test_datasets",
+}
+_WEIGHTS = ("kto_desirable_weight", "kto_undesirable_weight")
 
 
 @dataclass(frozen=True)
@@ -115,11 +126,19 @@ def _kto_traps(recipe: dict[str, Any]) -> Iterator[Problem]:
             "eval_batch_size",
             "set eval_batch_size to the value of micro_batch_size; otherwise the eval set's mismatched pairs are wrong",
         )
-    if recipe.get("lora_model_dir"):
+    for key, why in _IDLE_FOR_KTO.items():
+        if recipe.get(key):
+            yield Problem(key, f"{key} {why}")
+    for key in _WEIGHTS:
+        if _number(recipe.get(key)) == 0:
+            yield Problem(key, f"{key} is 0, which Axolotl silently turns into 1.0; leave that class out of the data")
+    if recipe.get("evals_per_epoch") and not recipe.get("test_datasets"):
+        yield Problem("evals_per_epoch", "evals_per_epoch without test_datasets evaluates nothing; name some")
+    if not recipe.get("adapter"):
         yield Problem(
-            "lora_model_dir",
-            "lora_model_dir is silently ignored for rl: kto, which would train from the raw base; merge the SFT "
-            "adapter and name the merged folder as base_model",
+            "adapter",
+            "KTO of full weights loads three models, TRL's reference among them in float32 (64 GB for 8B before "
+            "gradients); set adapter: lora, or accept it with kto: {allow: [adapter]}",
         )
     if (Path(str(recipe.get("base_model"))) / "adapter_config.json").is_file():
         yield Problem(
