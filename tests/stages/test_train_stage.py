@@ -81,7 +81,9 @@ def kto(sft: Path) -> Path:
     recipe = yaml.safe_load(sft.read_text())
     traps = {"micro_batch_size": 8, "eval_batch_size": 8, "dataset_num_proc": 1, "shuffle_merged_datasets": False}
     path = sft.with_name("kto.yaml")
-    path.write_text(yaml.safe_dump(recipe | traps | {"rl": "kto", "output_dir": str(sft.parent / "kto")}))
+    path.write_text(
+        yaml.safe_dump(recipe | traps | {"rl": "kto", "adapter": "lora", "output_dir": str(sft.parent / "kto")})
+    )
     return path
 
 
