@@ -16,7 +16,7 @@ from kto_recipes.cli import run as run_command
 
 def main(
     run: Annotated[Path, typer.Argument(help="The run's folder.")],
-    samples: Annotated[int, typer.Option(help="Replies sampled for each held-out prompt.", min=1)] = 4,
+    samples: Annotated[int, typer.Option(help="Replies sampled for each held-out prompt.", min=1)] = 2,
 ) -> None:
     """Evaluate a run on its held-out rows: rewards, margin, AUC, KL, reply length and persona style."""
     from kto_recipes.evaluate.measure import EvalSettings

@@ -22,7 +22,7 @@ from kto_recipes.rows import KtoRow, Message, completion_text
 class EvalSettings:
     """`samples_per_prompt` replies at temperature 1 from the whole distribution, and one greedy reply."""
 
-    samples_per_prompt: int = 4
+    samples_per_prompt: int = 2
     max_new_tokens: int = 64
     style_train_prompts: int = 200
     seed: int = 1  # not the seed of the negatives

@@ -21,7 +21,7 @@ class TinySettings:
     vocab_size: int = 1024
     hidden_size: int = 192
     layers: int = 4
-    conversations: int = 2000
+    conversations: int = 1600
     batch_size: int = 8
     learning_rate: float = 4e-3
     warmup: float = 0.1
