@@ -16,7 +16,7 @@ from kto_recipes.cli import run as run_command
 
 def main(
     run: Annotated[Path, typer.Argument(help="The run's folder.")],
-    samples: Annotated[int, typer.Option(help="Replies sampled for each held-out prompt.", min=1)] = 2,
+    samples: Annotated[int | None, typer.Option(help="Replies sampled for each held-out prompt.", min=1)] = None,
 ) -> None:
     """Evaluate a run on its held-out rows: rewards, margin, AUC, KL, reply length and persona style."""
     from kto_recipes.evaluate.measure import EvalSettings
@@ -29,7 +29,7 @@ def main(
             task = bar.add_task(name, total=total, note="")
             return lambda done: bar.advance(task, done)
 
-        evaluate_run(run, EvalSettings(samples_per_prompt=samples), start_task)
+        evaluate_run(run, EvalSettings() if samples is None else EvalSettings(samples_per_prompt=samples), start_task)
 
 
 if __name__ == "__main__":
