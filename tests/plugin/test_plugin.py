@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from bad_inputs import ELEVEN, Case
 from pydantic import ValidationError
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
@@ -102,6 +104,73 @@ def test_a_good_recipe_passes_the_gate(tmp_path: Path, capsys: pytest.CaptureFix
     (tmp_path / "x.yaml").write_text("base_model: x\n")
     KTOPlugin().register({"axolotl_config_path": str(tmp_path / "x.yaml")})
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("check", "status", "says", "spoil"), ELEVEN.values(), ids=ELEVEN)
+def test_a_bad_input_is_one_sentence_before_axolotl_looks_at_anything(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    check: str,
+    status: str,
+    says: str,
+    spoil: Callable[[Case], None],
+) -> None:
+    case = Case()
+    spoil(case)
+    cfg = {"axolotl_config_path": str(case.write(tmp_path))}
+    if status == "error":
+        with pytest.raises(SystemExit) as stopped:
+            KTOPlugin().register(cfg)
+        assert stopped.value.code == 2
+    else:
+        KTOPlugin().register(cfg)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{status}: ")
+    assert says in line
+
+
+def test_data_still_to_be_prepared_stop_it_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    case = Case()
+    case.recipe["datasets"] = [{"path": "outputs/no-such-run/data/kto.jsonl", "type": "kto_recipes.chat_template"}]
+    with pytest.raises(SystemExit):
+        KTOPlugin().register({"axolotl_config_path": str(case.write(tmp_path))})
+    assert "kto.jsonl: not prepared yet" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [["/bin/axolotl", "merge-lora", "x.yaml"], ["axolotl", "inference"], ["/axolotl/cli/merge_lora.py", "x.yaml"]],
+)
+def test_what_needs_no_data_runs_where_there_are_none_and_still_refuses_a_bad_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, argv: list[str]
+) -> None:
+    case = Case()
+    path = case.write(tmp_path)
+    (tmp_path / "datasets.jsonl").unlink()
+    cfg = {"axolotl_config_path": str(path)}
+    monkeypatch.setattr(sys, "argv", ["axolotl", "train", "x.yaml"])
+    with pytest.raises(SystemExit):
+        KTOPlugin().register(cfg)
+    monkeypatch.setattr(sys, "argv", argv)
+    KTOPlugin().register(cfg)
+    case.recipe["learning_rat"] = 1
+    case.write(tmp_path)
+    with pytest.raises(SystemExit):
+        KTOPlugin().register(cfg)
+
+
+def test_of_several_processes_one_speaks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "x.yaml").write_text("learning_rat: 1\n")
+    cfg = {"axolotl_config_path": str(tmp_path / "x.yaml")}
+    monkeypatch.setenv("RANK", "1")
+    KTOPlugin().register(cfg)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv("RANK", "0")
+    with pytest.raises(SystemExit):
+        KTOPlugin().register(cfg)
+    assert "did you mean learning_rate?" in capsys.readouterr().err
 
 
 # --- after training -----------------------------------------------------------------------------------------
