@@ -6,10 +6,12 @@ DATASET ?= chat-like-me
 PYTHON ?= python3
 # The environment's folder; empty (VENV=) uses the Python on PATH as it is, as inside the container.
 VENV ?= .venv
-# qlora or lora for kto-llama and kto-qwen; empty chooses by the GPUs found.
+# qlora, lora or full for kto-llama and kto-qwen (full-8bit: Llama on one GPU); empty chooses by the GPUs found.
 METHOD ?=
 # How many GPUs of this machine train.
 GPUS ?= 1
+# Dollars an hour that the machine costs; `make doctor` tells the price of a run.
+PRICE ?=
 # SLOW=1 lets `make test` run what takes minutes, too: every recipe's two real steps.
 SLOW ?=
 # Where pip finds torch, if not at its default: a machine without a GPU wants PyTorch's CPU builds.
@@ -25,6 +27,11 @@ RUN ?= $(MODEL)--$(DATASET)
 CHOSEN := $(shell $(PYTHON) scripts/choose_method.py outputs/$(RUN) --method "$(METHOD)")
 $(if $(CHOSEN),,$(error no method, see above))
 RECIPE := $(MODEL)-$(CHOSEN)
+endif
+# `make check` takes any folder or YAML file; no stage is made, so that the names of stages need not fit it.
+ifeq ($(MAKECMDGOALS),check)
+CHECKED := $(RECIPE)
+override RECIPE := tiny-llama-lora
 endif
 RECIPE ?= tiny-llama-lora
 # The run's name; everything it needs or makes lies in outputs/$(RUN)/.
@@ -61,12 +68,14 @@ SFT_MODEL := $(if $(HAS_SFT),$(OUT)/sft$(call merged,sft)/done)
 KTO_MODEL := $(OUT)/kto$(call merged,kto)/done
 BASE_MODEL := $(if $(filter tiny-%,$(RECIPE)),$(TINY)/done)
 
-.PHONY: help kto-llama kto-qwen demo data negatives sft kto eval report test format recipe-table lock clean FORCE
+.PHONY: help kto-llama kto-qwen demo doctor data negatives sft kto eval report check test format recipe recipe-table lock clean FORCE
 
 ##@ The chain
 demo: report ## The whole chain on a tiny model, no GPU needed: data to report, about five minutes
 kto-llama: report ## The chain for Llama 3.1 8B; METHOD=qlora (24 GB) or lora (80 GB), else by the GPUs found
 kto-qwen: report ## The chain for Qwen2.5 3B Instruct, likewise
+doctor: $(DATA)/manifest.json $(BASE_MODEL) | $(ENVIRONMENT) ## What would go wrong, before a GPU hour is spent: PRICE=<$/hour> tells the cost
+	@$(PY) scripts/doctor.py --recipe recipes/$(RECIPE) --dataset $(DATA) --run $(OUT) $(if $(PRICE),--price $(PRICE))
 data: $(DATA)/manifest.json ## Prepare DATASET as its dataset.yaml says
 negatives: $(OUT)/data/manifest.json ## Make undesirable answers where the dataset has none
 sft: $(SFT_MODEL) ## Supervised fine-tuning, then merge the adapter
@@ -74,6 +83,8 @@ kto: $(KTO_MODEL) ## KTO from the SFT model, then merge the adapter
 eval: $(OUT)/eval.json ## Measure base, SFT and KTO model on held-out rows
 report: $(OUT)/report.html ## One page with everything; prints the table and the page's path
 	@$(PY) scripts/report.py $(OUT) --show
+check: | $(ENVIRONMENT) ## What is wrong with RECIPE (or any folder or YAML file) and its data, in two seconds
+	@$(PY) scripts/check_recipe.py "$(or $(CHECKED),$(RECIPE))"
 
 ##@ The repository
 test: $(ENVIRONMENT) ## Lint and tests, what CI runs (with SLOW=1); edits nothing
@@ -83,6 +94,8 @@ test: $(ENVIRONMENT) ## Lint and tests, what CI runs (with SLOW=1); edits nothin
 format: $(ENVIRONMENT) ## Format the code
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
+recipe: $(ENVIRONMENT) ## Copy a recipe for a dataset of yours: FROM=<recipe> DATASET=<dataset> NAME=<new name>
+	@$(PY) scripts/copy_recipe.py --source '$(FROM)' --dataset '$(DATASET)' --name '$(NAME)'
 recipe-table: $(ENVIRONMENT) ## Make the README's recipe table from the recipes' headers
 	$(PY) scripts/recipe_table.py
 lock: $(ENVIRONMENT) ## Make requirements/*.lock from pyproject.toml

@@ -17,14 +17,12 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
-from tiny_models import LLAMA_RECIPE, REPO, llama_tokenizer
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tiny_models import LLAMA_RECIPE, REPO, llama_tokenizer, qwen_tokenizer
 from transformers import AutoTokenizer, LlamaConfig, PreTrainedTokenizerFast, Qwen2Config
 
 from kto_recipes.generation import Loaded, completion_ids, prompt_ids
 from kto_recipes.recipe import fill_block, load_recipe
 from kto_recipes.templates import recipe_template, set_template
-from kto_recipes.tiny.corpus import conversations
 
 os.environ.setdefault("AXOLOTL_DO_NOT_TRACK", "1")  # read when Axolotl is imported, which the fixtures do
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -99,42 +97,6 @@ class Family:
 
 
 # --- the families, through Axolotl's own loading ------------------------------------------------------------
-
-
-def qwen_tokenizer() -> PreTrainedTokenizerFast:
-    """A small tokenizer built as Qwen2.5's base one is: NFC, its pre-tokenisation, no BOS, <|endoftext|> as eos."""
-    pattern = (
-        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-        r"|\s*[\r\n]+|\s+(?!\S)|\s+"
-    )
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.normalizer = normalizers.NFC()
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(pattern), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
-    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    trainer = trainers.BpeTrainer(
-        vocab_size=400,
-        special_tokens=[AddedToken(token, special=True, normalized=False) for token in special],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    # Qwen's vocabulary has tokens of several line breaks; the corpus alone would not teach them.
-    texts = [m["content"] for c in conversations(100, seed=0) for m in c] + ["\n\n", "\n\n\n", " \n"] * 50
-    tokenizer.train_from_iterator(texts, trainer)
-    tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        eos_token="<|endoftext|>",
-        pad_token="<|endoftext|>",
-        chat_template=recipe_template({"chat_template": "qwen_25"}),  # Qwen's own: a test below compares them
-        model_max_length=4096,
-        clean_up_tokenization_spaces=False,
-    )
 
 
 def write_recipe(folder: Path, kind: str, family: dict[str, Any]) -> Path:

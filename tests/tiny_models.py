@@ -1,43 +1,33 @@
 """Small models and recipes that several test modules build on; nothing here is trained or downloaded."""
 
-from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaForCausalLM
 
 from kto_recipes.generation import Loaded
+from kto_recipes.random_model import MINIATURE, VOCABULARY, llama_tokenizer, qwen_tokenizer, write_random_model
 from kto_recipes.templates import set_template
-from kto_recipes.tiny.corpus import conversations
 from kto_recipes.tiny.model import TinySettings, new_model
-from kto_recipes.tiny.tokenizer import train_tokenizer
 
+__all__ = [
+    "LLAMA_RECIPE",
+    "REPO",
+    "SMALL",
+    "llama_tokenizer",
+    "loaded_llama",
+    "make_miniature",
+    "qwen_tokenizer",
+    "random_llama",
+]
 REPO = Path(__file__).parents[1]
 LLAMA_RECIPE = {
     "chat_template": "llama3",
     "special_tokens": {"eos_token": "<|eot_id|>", "pad_token": "<|finetune_right_pad_id|>"},
 }
 torch.set_num_threads(1)  # matrices this small lose more by waiting for a second thread than it adds
-SMALL = TinySettings(vocab_size=400, hidden_size=48, layers=2)
-
-
-@cache
-def _tokenizer_json() -> PreTrainedTokenizerFast:
-    corpus = conversations(100, seed=0)
-    return train_tokenizer((m["content"] for c in corpus for m in c), SMALL.vocab_size)
-
-
-def llama_tokenizer() -> PreTrainedTokenizerFast:
-    """A fresh tokenizer with Llama 3's special tokens; the base model's eos and no template, as Meta ships it."""
-    trained = _tokenizer_json()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=trained.backend_tokenizer,
-        bos_token=trained.bos_token,
-        eos_token=trained.eos_token,
-        pad_token=trained.pad_token,
-        model_max_length=4096,
-        clean_up_tokenization_spaces=False,
-    )
+SMALL = TinySettings(vocab_size=VOCABULARY, hidden_size=48, layers=2)
 
 
 def random_llama(seed: int) -> LlamaForCausalLM:
@@ -56,3 +46,8 @@ def loaded_llama(seed: int) -> Loaded:
     set_template(tokenizer, LLAMA_RECIPE)
     tokenizer.padding_side = "left"
     return Loaded(random_llama(seed), tokenizer)
+
+
+def make_miniature(recipe: dict[str, Any], folder: Path) -> Path:
+    """Write a random miniature of the base model that `recipe` is for: its architecture, special tokens, template."""
+    return write_random_model(recipe, MINIATURE, folder)

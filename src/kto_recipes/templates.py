@@ -1,6 +1,7 @@
 """One chat template for SFT, KTO and inference: the one the recipe names."""
 
-from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from kto_recipes.errors import UserError
@@ -16,7 +17,7 @@ def recipe_template(recipe: dict[str, Any]) -> str | None:
         return None
     if name == "jinja":
         return recipe["chat_template_jinja"]
-    template = files("axolotl") / "utils" / "chat_templates" / "templates" / f"{name}.jinja"
+    template = Path(find_spec("axolotl").origin).parent / "utils/chat_templates/templates" / f"{name}.jinja"
     if not template.is_file():
         raise UserError(f"chat_template: {name!r} is not one of Axolotl's templates")
     return template.read_text(encoding="utf-8")

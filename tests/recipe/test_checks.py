@@ -22,6 +22,7 @@ KTO: dict[str, Any] = {
     "kto_desirable_weight": 1.0,
     "plugins": ["kto_recipes.plugin.KTOPlugin"],
     "special_tokens": {"eos_token": "<|eot_id|>"},
+    "remove_unused_columns": False,
     "micro_batch_size": 8,
     "eval_batch_size": 8,
     "learning_rate": 5e-6,
@@ -37,6 +38,12 @@ SFT: dict[str, Any] = {
     "lora_model_dir": "elsewhere",
 }
 ABSENT = object()
+
+
+def kto_type(kind: Any) -> dict[str, Any]:
+    return {"datasets": [{"path": "rows.jsonl", "type": kind, "split": "train"}]}
+
+
 TRAPS = {
     "a micro-batch of one row has no mismatched pair": (
         "micro_batch_size",
@@ -64,10 +71,35 @@ TRAPS = {
         "evals_per_epoch",
         {"evals_per_epoch": 2, "test_datasets": ABSENT, "eval_batch_size": ABSENT},
     ),
-    "full weights load three models": ("adapter", {"adapter": ABSENT}),
+    "full weights load three models unless the reference is computed before": (
+        "adapter",
+        {"adapter": ABSENT, "kto": {"precompute_ref": False}},
+    ),
     "a rate of 5e-4 collapses": ("learning_rate", {"learning_rate": 5e-4}),
     "a rate of 1e-8 learns nothing": ("learning_rate", {"learning_rate": 1e-8}),
     "YAML reads 5e-4 as text": ("learning_rate", {"learning_rate": "5e-4"}),
+    "Axolotl refuses KTO without its columns": ("remove_unused_columns", {"remove_unused_columns": ABSENT}),
+    "Axolotl refuses KTO that drops its columns": ("remove_unused_columns", {"remove_unused_columns": True}),
+    "KTO does not pack": ("sample_packing", {"sample_packing": True}),
+    "the fused KTO loss has no reference": (
+        "liger",
+        {"plugins": ["kto_recipes.plugin.KTOPlugin", "axolotl.integrations.liger.LigerPlugin"]},
+    ),
+    "4-bit weights and FSDP do not go together": (
+        "fsdp",
+        {"load_in_4bit": True, "fsdp_version": 2, "fsdp_config": {"reshard_after_forward": True}},
+    ),
+    "8-bit weights and FSDP do not, either": ("fsdp", {"load_in_8bit": True, "fsdp": ["full_shard"]}),
+    "TRL appends the base model's end of text": ("eos_token", {"chat_template": "llama3", "special_tokens": ABSENT}),
+    "a pad_token alone does not help": (
+        "eos_token",
+        {"chat_template": "llama3", "special_tokens": {"pad_token": "<|finetune_right_pad_id|>"}},
+    ),
+    "Axolotl's Llama strategies render one turn": ("type", kto_type("llama3.argilla")),
+    "its ChatML strategies, too": ("type", kto_type("chatml.prompt_pairs")),
+    "a format of {prompt} is no template": ("type", kto_type({"field_prompt": "q", "prompt_format": "{prompt}"})),
+    "a format left out is {prompt}": ("type", kto_type({"field_prompt": "question"})),
+    "a type of {prompt} is no template": ("type", kto_type("{prompt}")),
 }
 
 
@@ -94,13 +126,20 @@ def test_a_recipe_with_the_trap_has_just_that_problem(tmp_path: Path, check: str
 
 @pytest.mark.parametrize(("check", "changes"), TRAPS.values(), ids=TRAPS)
 def test_a_trap_is_accepted_by_its_name_and_by_no_other(tmp_path: Path, check: str, changes: dict[str, Any]) -> None:
-    assert problems(written(tmp_path, KTO, **changes, kto={"allow": [check]})) == []
-    assert checks_of(written(tmp_path, KTO, **changes, kto={"allow": [f"not_{check}"]})) == [check]
+    settings = changes.get("kto", {})
+    accepting, other = ({**changes, "kto": {**settings, "allow": [name]}} for name in (check, f"not_{check}"))
+    assert problems(written(tmp_path, KTO, **accepting)) == []
+    assert checks_of(written(tmp_path, KTO, **other)) == [check]
 
 
 @pytest.mark.parametrize(("check", "changes"), TRAPS.values(), ids=TRAPS)
 def test_the_traps_of_kto_are_none_for_sft(tmp_path: Path, check: str, changes: dict[str, Any]) -> None:
-    assert problems(written(tmp_path, SFT, **changes)) == []
+    without_settings = {key: value for key, value in changes.items() if key != "kto"}  # the plugin's, absent here
+    assert problems(written(tmp_path, SFT, **without_settings)) == []
+
+
+def test_full_weights_are_no_trap_where_the_plugin_computes_the_reference_before(tmp_path: Path) -> None:
+    assert problems(written(tmp_path, KTO, adapter=ABSENT)) == []
 
 
 def test_two_traps_are_two_problems(tmp_path: Path) -> None:
@@ -124,6 +163,76 @@ def test_an_adapter_folder_as_base_model_is_a_problem_and_a_merged_one_is_not(tm
     assert problems(path) == []
     (folder / "adapter_config.json").write_text("{}")
     assert checks_of(path) == ["base_model"]
+
+
+# --- lines copied from elsewhere -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        kto_type("llama3.argilla_chat"),  # renders every turn
+        kto_type({"prompt_format": "<|im_start|>user\n{prompt}<|im_end|>\n<|im_start|>assistant\n"}),
+        {"chat_template": "tokenizer_default", "special_tokens": {"pad_token": "<|endoftext|>"}},
+        {"chat_template": "llama3"},
+        {"sample_packing": False, "load_in_4bit": True},
+        {"fsdp_version": 2, "fsdp_config": {"reshard_after_forward": True}},
+        {"plugins": ["kto_recipes.plugin.KTOPlugin", "axolotl.integrations.cut_cross_entropy.CutCrossEntropyPlugin"]},
+    ],
+)
+def test_what_resembles_a_copied_trap_and_is_none_is_no_problem(tmp_path: Path, changes: dict[str, Any]) -> None:
+    assert problems(written(tmp_path, KTO, **changes)) == []
+
+
+@pytest.mark.parametrize("key", ["use_liger_kernel", "liger_rope", "dpo_use_liger_kernel"])
+def test_a_key_of_liger_is_a_trap_for_kto_whether_or_not_axolotl_knows_it(tmp_path: Path, key: str) -> None:
+    assert "liger" in checks_of(written(tmp_path, KTO, **{key: True}))
+    assert "liger" not in checks_of(written(tmp_path, KTO, **{key: False}))
+    assert "liger" not in checks_of(written(tmp_path, SFT, **{key: True}))
+
+
+def test_a_format_beside_the_type_as_tutorials_write_it_is_told_apart_from_a_misspelt_key(tmp_path: Path) -> None:
+    entry = {"path": "x.jsonl", "type": "user_defined.default", "prompt_format": "{prompt}"}
+    found = problems(written(tmp_path, KTO, datasets=[entry]))
+    assert "type" in [problem.check for problem in found]
+    (sentence,) = [problem.message for problem in found if problem.check == "type"]
+    assert "drops the system prompt" in sentence
+    assert "kto_recipes.chat_template" in sentence
+
+
+def test_the_entry_of_a_trap_is_named(tmp_path: Path) -> None:
+    good = {"path": "kto.train.jsonl", "type": "kto_recipes.chat_template"}
+    (problem,) = problems(written(tmp_path, KTO, test_datasets=[good, {"path": "x.jsonl", "type": "llama3.ultra"}]))
+    assert problem.message.startswith("test_datasets[1].type llama3.ultra ")
+
+
+@pytest.mark.parametrize("recipe", [KTO, SFT])
+@pytest.mark.parametrize("key", ["datasets", "test_datasets"])
+def test_files_without_a_path_get_a_sentence_of_their_own(tmp_path: Path, recipe: dict[str, Any], key: str) -> None:
+    entry = {"ds_type": "json", "data_files": ["kto.jsonl"], "split": "train"}
+    found = problems(written(tmp_path, recipe, **{key: [entry]}))
+    (sentence,) = [problem.message for problem in found if problem.check == "shape"]
+    assert "data_files and no path" in sentence
+    assert "- path: data.jsonl" in sentence
+
+
+def test_kto_pair_is_gone_and_cannot_be_accepted(tmp_path: Path) -> None:
+    (problem,) = problems(written(tmp_path, KTO, rl="kto_pair", kto={"allow": ["rl"]}))
+    assert problem.check == "rl"
+    assert "use rl: kto" in problem.message
+
+
+@pytest.mark.parametrize("name", ["kto.train.jsonl", "kto.jsonl", "outputs/run/data/kto.eval.jsonl"])
+def test_an_sft_recipe_does_not_learn_labelled_answers(tmp_path: Path, name: str) -> None:
+    entry = {"path": name, "type": "chat_template"}
+    assert checks_of(written(tmp_path, SFT, datasets=[entry])) == ["sft_data"]
+    assert checks_of(written(tmp_path, SFT, test_datasets=[entry])) == ["sft_data"]
+    assert problems(written(tmp_path, KTO, datasets=[entry | {"type": "kto_recipes.chat_template"}])) == []
+
+
+@pytest.mark.parametrize("name", ["sft.train.jsonl", "kto/sft.jsonl", "kto-chats.jsonl", "org/kto.name"])
+def test_an_sft_recipe_learns_from_any_other_file(tmp_path: Path, name: str) -> None:
+    assert problems(written(tmp_path, SFT, datasets=[{"path": name, "type": "chat_template"}])) == []
 
 
 # --- keys Axolotl would drop --------------------------------------------------------------------------------

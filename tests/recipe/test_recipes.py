@@ -1,7 +1,6 @@
-"""Every recipe in recipes/, found by glob: nothing wrong with it, a whole header, one order, and pairs that agree."""
+"""Every recipe in recipes/, found by glob: nothing wrong with it, a whole header, and one order."""
 
 import re
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,9 +12,6 @@ REPO = Path(__file__).parents[2]
 RECIPES = sorted((REPO / "recipes").glob("*/*.yaml"))
 FOLDERS = sorted({path.parent for path in RECIPES})
 SECTIONS = ["edit these lines in your copy", "method", "adapter", "batch and schedule", "machine", "reporting"]
-# A KTO recipe and its SFT recipe must agree on these; a folder with a reason not to is named here, with it.
-SHARED_BY_A_PAIR = ("chat_template", "special_tokens", "sequence_len", "seed")
-EXCEPTIONS: dict[tuple[str, str], str] = {}
 
 every_recipe = pytest.mark.parametrize("path", RECIPES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 every_folder = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -93,12 +89,3 @@ def test_the_header_says_how_to_run_it_on_stock_axolotl(path: Path) -> None:
 def test_a_folder_has_a_kto_recipe_and_an_sft_one_unless_its_name_says_not(folder: Path) -> None:
     names = ["kto.yaml"] if folder.name.endswith("-nosft") else ["kto.yaml", "sft.yaml"]
     assert sorted(path.name for path in folder.glob("*.yaml")) == names
-
-
-@every_folder
-@pytest.mark.parametrize("key", SHARED_BY_A_PAIR)
-def test_a_pair_agrees(folder: Path, key: str) -> None:
-    values = [load_recipe(path).get(key) for path in sorted(folder.glob("*.yaml"))]
-    assert all(value is not None for value in values), f"{key} is not said"
-    if (folder.name, key) not in EXCEPTIONS:
-        assert all(one == other for one, other in pairwise(values))

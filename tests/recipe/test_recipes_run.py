@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 import yaml
-from miniatures import make_miniature
+from tiny_models import make_miniature
 
-from kto_recipes.recipe import load_recipe
+from kto_recipes.random_model import family
+from kto_recipes.recipe import fill_block, load_recipe
 from kto_recipes.recipe.cpu import for_cpu
 from kto_recipes.rows import write_jsonl
 from kto_recipes.stages.merge import merge_stage
@@ -26,13 +27,17 @@ SYSTEM = {"role": "system", "content": "You are Nina, chatting with Marco."}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
-def test_the_pinned_axolotl_accepts_the_recipe_for_a_gpu_machine(path: Path) -> None:
+def test_the_pinned_axolotl_accepts_the_recipe_for_a_gpu_machine(path: Path, tmp_path: Path) -> None:
     from axolotl.cli.config import prepare_plugins
     from axolotl.utils.config import validate_config
     from axolotl.utils.dict import DictDefault
 
-    cfg = DictDefault(yaml.safe_load(path.read_text()))
-    cfg.axolotl_config_path = str(path)
+    _write_rows(tmp_path)  # without its data the plugin would refuse it
+    files = {"datasets": tmp_path / f"{path.stem}.train.jsonl", "test_datasets": tmp_path / f"{path.stem}.eval.jsonl"}
+    copy = tmp_path / path.name
+    copy.write_text(fill_block(path.read_text(), {key: str(file) for key, file in files.items()}))
+    cfg = DictDefault(yaml.safe_load(copy.read_text()))
+    cfg.axolotl_config_path = str(copy)
     prepare_plugins(cfg)
     capabilities = {"bf16": True, "tf32": True, "fp8": True, "n_gpu": 1, "n_node": 1, "compute_capability": "sm_90"}
     validated = validate_config(cfg, capabilities=capabilities, env_capabilities={"torch_version": "2.12.1"})
@@ -48,16 +53,20 @@ def test_the_pinned_axolotl_accepts_the_recipe_for_a_gpu_machine(path: Path) -> 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.name)
 def test_the_recipe_trains_two_real_steps_a_stage_on_a_cpu(recipe: Path, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
-    base = make_miniature(load_recipe(recipe / "kto.yaml"), recipe.name, tmp_path / "base")
+    base = make_miniature(load_recipe(recipe / "kto.yaml"), tmp_path / "base")
     _write_rows(tmp_path)
     start = base
+    has_adapter = "adapter" in load_recipe(recipe / "kto.yaml")
     if (recipe / "sft.yaml").is_file():
         sft = _short(recipe / "sft.yaml", tmp_path, base, "sft")
         train_stage(sft, lambda log: None)
-        merge_stage(sft)
-        start = tmp_path / "sft/merged"
+        start = tmp_path / "sft"
+        if has_adapter:
+            merge_stage(sft)
+            start = tmp_path / "sft/merged"
     train_stage(_short(recipe / "kto.yaml", tmp_path, start, "kto"), lambda log: None)
-    assert (tmp_path / "kto/adapter_model.safetensors").is_file()
+    weights = "adapter_model.safetensors" if has_adapter else "model.safetensors"
+    assert [path.name for path in (tmp_path / "kto").glob("*.safetensors")] == [weights]
     history = json.loads((tmp_path / "kto/trainer_state.json").read_text())["log_history"]
     losses = [log for log in history if "loss" in log]
     assert [log["step"] for log in losses] == [1, STEPS]
@@ -67,7 +76,8 @@ def test_the_recipe_trains_two_real_steps_a_stage_on_a_cpu(recipe: Path, tmp_pat
 
 def _short(path: Path, folder: Path, base: Path, stage: str) -> Path:
     """The recipe with its edit block for this test, the allowed substitutions, and two steps of one micro-batch."""
-    recipe = for_cpu(load_recipe(path), biased=path.parent.name.startswith("qwen"))
+    recipe = load_recipe(path)
+    recipe = for_cpu(recipe, biased=family(recipe) == "qwen")
     for key, split in (("datasets", "train"), ("test_datasets", "eval")):
         recipe[key] = [{**recipe[key][0], "path": str(folder / f"{stage}.{split}.jsonl")}]
     recipe |= {"base_model": str(base), "dataset_prepared_path": str(folder / "prepared" / stage)}
@@ -81,13 +91,13 @@ def _short(path: Path, folder: Path, base: Path, stage: str) -> Path:
 
 
 def _write_rows(folder: Path) -> None:
-    turns = [(f"How was day {n}? Tell me more about it.", f"day {n} was sooo good ~") for n in range(16)]
     meta = {"id": "a", "group": "a", "source": "telegram"}
-    sft, kto = [], []
-    for n, (question, answer) in enumerate(turns):
-        user, reply = {"role": "user", "content": question}, {"role": "assistant", "content": answer}
-        sft.append({"messages": [SYSTEM, user, reply], "meta": meta})
-        kto.append({"prompt": [SYSTEM, user], "completion": [reply], "label": n % 2 == 0, "meta": meta})
-    for split in ("train", "eval"):
+    for split, first in (("train", 0), ("eval", 100)):
+        sft, kto = [], []
+        for n in range(first, first + 16):
+            user = {"role": "user", "content": f"How was day {n}? Tell me more about it."}
+            reply = {"role": "assistant", "content": f"day {n} was sooo good ~"}
+            sft.append({"messages": [SYSTEM, user, reply], "meta": meta})
+            kto.append({"prompt": [SYSTEM, user], "completion": [reply], "label": n % 2 == 0, "meta": meta})
         write_jsonl(folder / f"sft.{split}.jsonl", sft)
         write_jsonl(folder / f"kto.{split}.jsonl", kto)

@@ -36,6 +36,7 @@ state = {"global_step": 2, "max_steps": 2, "log_history": [first]}
 (stage / "trainer_state.json").write_text(json.dumps(state))
 print("trained")
 """
+ANSWER = {"role": "assistant", "content": "fine"}
 FAILS = "import sys; print('out of memory'); sys.exit(1)"
 
 
@@ -61,6 +62,25 @@ def axolotl(monkeypatch: pytest.MonkeyPatch) -> Axolotl:
     return program
 
 
+def conversations(*questions: str) -> str:
+    """The lines of a file with one conversation for each question."""
+    rows = ([{"role": "user", "content": question}, ANSWER] for question in questions)
+    return "".join(json.dumps({"messages": messages}) + "\n" for messages in rows)
+
+
+def answers(name: str) -> str:
+    """The lines of a file with eight labelled answers, no two alike."""
+    rows = (
+        {
+            "prompt": [{"role": "user", "content": f"{name} {number}"}],
+            "completion": [{"role": "assistant", "content": f"answer {number}"}],
+            "label": number % 2 == 0,
+        }
+        for number in range(8)
+    )
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
 @pytest.fixture
 def sft(tmp_path: Path) -> Path:
     """A run's sft.yaml with the files it names."""
@@ -68,7 +88,7 @@ def sft(tmp_path: Path) -> Path:
     save_file({"w": torch.zeros(4)}, tmp_path / "base" / "model.safetensors")
     recipe: dict[str, Any] = {"base_model": str(tmp_path / "base"), "output_dir": str(tmp_path / "run" / "sft")}
     for key, name in (("datasets", "train"), ("test_datasets", "eval")):
-        (tmp_path / f"{name}.jsonl").write_text("{}\n")
+        (tmp_path / f"{name}.jsonl").write_text(conversations(name))
         recipe[key] = [{"path": str(tmp_path / f"{name}.jsonl"), "type": "chat_template"}]
     path = tmp_path / "run" / "sft.yaml"
     path.parent.mkdir()
@@ -80,10 +100,13 @@ def sft(tmp_path: Path) -> Path:
 def kto(sft: Path) -> Path:
     recipe = yaml.safe_load(sft.read_text())
     traps = {"micro_batch_size": 8, "eval_batch_size": 8, "dataset_num_proc": 1, "shuffle_merged_datasets": False}
+    traps |= {"rl": "kto", "adapter": "lora", "remove_unused_columns": False, "output_dir": str(sft.parent / "kto")}
+    for key, name in (("datasets", "train"), ("test_datasets", "eval")):
+        file = sft.parent.parent / f"answers.{name}.jsonl"
+        file.write_text(answers(name))
+        recipe[key] = [{"path": str(file), "type": "kto_recipes.chat_template"}]
     path = sft.with_name("kto.yaml")
-    path.write_text(
-        yaml.safe_dump(recipe | traps | {"rl": "kto", "adapter": "lora", "output_dir": str(sft.parent / "kto")})
-    )
+    path.write_text(yaml.safe_dump(recipe | traps))
     return path
 
 
@@ -138,8 +161,8 @@ def append(path: Path, text: str) -> None:
 
 CHANGES: dict[str, Callable[[Path], object]] = {
     "the recipe": lambda root: append(root / "run" / "sft.yaml", "learning_rate: 0.001\n"),
-    "the training data": lambda root: append(root / "train.jsonl", "{}\n"),
-    "the eval data": lambda root: append(root / "eval.jsonl", "{}\n"),
+    "the training data": lambda root: append(root / "train.jsonl", conversations("more")),
+    "the eval data": lambda root: append(root / "eval.jsonl", conversations("more")),
     "the base model's weights": lambda root: save_file({"w": torch.ones(4)}, root / "base" / "model.safetensors"),
 }
 
@@ -161,8 +184,8 @@ def test_changed_inputs_move_the_stage_aside_and_start_anew(
 
 
 def test_what_was_moved_aside_before_stays(sft: Path, axolotl: Axolotl) -> None:
-    for rows in (1, 2, 3):
-        (sft.parent.parent / "train.jsonl").write_text("{}\n" * rows)
+    for questions in (["a"], ["a", "b"], ["a", "b", "c"]):
+        (sft.parent.parent / "train.jsonl").write_text(conversations(*questions))
         train(sft)
     assert sorted(path.name for path in sft.parent.glob("sft*")) == ["sft", "sft.old-1", "sft.old-2", "sft.yaml"]
     assert len(axolotl.calls) == 3
@@ -295,7 +318,7 @@ def test_a_missing_input_is_named_before_anything_is_written(
 ) -> None:
     path = sft.parent.parent / remove
     shutil.rmtree(path) if path.is_dir() else path.unlink()
-    with pytest.raises(UserError, match=f"{remove}.*{says}"):
+    with pytest.raises(UserError, match=f"(?i){remove}.*{says}"):
         train(sft)
     assert not (sft.parent / "sft").exists()
     assert axolotl.calls == []
@@ -306,6 +329,15 @@ def test_a_recipe_with_a_problem_is_not_trained(kto: Path, axolotl: Axolotl) -> 
     with pytest.raises(UserError, match="did you mean kto_desirable_weight"):
         train(kto)
     assert axolotl.calls == []
+
+
+def test_a_recipe_with_bad_data_is_not_trained_and_nothing_is_written(kto: Path, axolotl: Axolotl) -> None:
+    data = kto.parent.parent / "answers.train.jsonl"
+    data.write_text(data.read_text().replace("true", "1").replace("false", "-1"))
+    with pytest.raises(UserError, match="label is 1; KTO needs true or false"):
+        train(kto)
+    assert axolotl.calls == []
+    assert not (kto.parent / "kto").exists()
 
 
 def test_several_gpus_go_through_accelerate(sft: Path, axolotl: Axolotl, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What may stand in for what when a recipe is tried on a machine without a GPU. Tests alone use this.
+"""What may stand in for what when a recipe is tried on a machine without a GPU: in tests, in benchmarks that say so.
 
 Model dimensions may shrink besides; the architecture, the special tokens and the template may not change.
 """
@@ -15,6 +15,8 @@ CPU_SUBSTITUTIONS: dict[str, Any] = {
     "lora_qkv_kernel": False,
     "lora_o_kernel": False,
 }
+# One process has nobody to share with: ZeRO-3 stops there. The file is validated with the recipe.
+NOT_IN_ONE_PROCESS = ("deepspeed",)
 # Only where the model's projections have a bias (Qwen2.5): bitsandbytes 0.50.2 repacks 4-bit weights on CPUs with
 # AVX512-BF16 and then adds the bias in place, which autograd refuses.
 BIASED_4BIT_SUBSTITUTIONS: dict[str, Any] = {"adapter": "lora", "load_in_4bit": False}
@@ -26,7 +28,7 @@ def for_cpu(recipe: dict[str, Any], *, biased: bool) -> dict[str, Any]:
 
     `biased` says whether the model's projections have a bias.
     """
-    result = dict(recipe)
+    result = {key: value for key, value in recipe.items() if key not in NOT_IN_ONE_PROCESS}
     if biased and recipe.get("load_in_4bit"):
         result |= BIASED_4BIT_SUBSTITUTIONS
     for key, replacement in CPU_SUBSTITUTIONS.items():

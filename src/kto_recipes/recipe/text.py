@@ -1,5 +1,6 @@
 """Reading a recipe file: its YAML and its header."""
 
+import re
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import yaml
 from kto_recipes.errors import UserError
 
 HEADER_FIELDS = ("Goal", "Needs", "Data", "Run", "Measured")
+_NUMBERS = {"one": 1, "two": 2, "four": 4, "eight": 8}
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -55,3 +57,23 @@ def recipe_header(path: Path) -> dict[str, str]:
         if colon and name in HEADER_FIELDS:
             fields[name] = value.strip()
     return fields
+
+
+def with_header(text: str, values: dict[str, str]) -> str:
+    """`text` with the values of header fields replaced, everything else kept to the letter.
+
+    Raises:
+        UserError: when the header has no line for a field.
+    """
+    header, block, rest = text.partition("\n\n")
+    for field, value in values.items():
+        header, count = re.subn(rf"(?m)^(# {field}: +).*$", lambda match, value=value: match[1] + value, header)
+        if count != 1:
+            raise UserError(f"the header has no line `# {field}:`")
+    return header + block + rest
+
+
+def gpus_needed(header: dict[str, str]) -> int:
+    """How many GPUs the header's Needs names: `four 80 GB GPUs` are 4, `no GPU` is 0."""
+    match = re.search(r"\b(\w+) (?:\d+ GB )?GPUs?\b", header["Needs"])
+    return _NUMBERS.get(match[1], 0) if match else 0

@@ -31,46 +31,62 @@ def write_run_files(run: Run) -> list[Path]:
     """
     written = []
     if run.has_sft:
-        text = _filled(run.recipe / "sft.yaml", _sft_values(run))
+        text = filled(run.recipe / "sft.yaml", _sft_values(run))
         if write_text_if_changed(run.folder / "sft.yaml", text):
             written.append(run.folder / "sft.yaml")
-    text = _filled(run.recipe / "kto.yaml", _kto_values(run))
+    text = filled(run.recipe / "kto.yaml", _kto_values(run))
     if write_text_if_changed(run.folder / "kto.yaml", text):
         written.append(run.folder / "kto.yaml")
     return written
 
 
-def _sft_values(run: Run) -> dict[str, Any]:
-    values = _data_values(run, "sft", run.dataset, read_manifest(run.dataset))
-    return {**values, "output_dir": run.folder / "sft"}
+def places(run: Run, kind: str) -> dict[str, Path]:
+    """The lines of `kind`.yaml's edit block that are known before there is any data: where things lie.
 
-
-def _kto_values(run: Run) -> dict[str, Any]:
-    manifest = read_manifest(run.folder / "data")
-    values = _data_values(run, "kto", run.folder / "data", manifest)
-    values["output_dir"] = run.folder / "kto"
-    values["kto_desirable_weight"] = manifest["weights"]["desirable"]
-    values["kto_undesirable_weight"] = manifest["weights"]["undesirable"]
-    if run.has_sft:
+    `kind` is sft or kto; the base model is among them only where it is the run's own SFT model.
+    """
+    data = run.dataset if kind == "sft" else run.folder / "data"
+    values = {
+        "datasets": data / f"{kind}.train.jsonl",
+        "test_datasets": data / f"{kind}.eval.jsonl",
+        "dataset_prepared_path": run.folder / "prepared",
+        "output_dir": run.folder / kind,
+    }
+    if kind == "kto" and run.has_sft:
         is_adapter = "adapter" in load_recipe(run.recipe / "sft.yaml")
         values["base_model"] = run.folder / "sft" / "merged" if is_adapter else run.folder / "sft"
     return values
 
 
-def _data_values(run: Run, kind: str, folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
-    """The lines that name data. The prepared folder's name is the data's content: Axolotl's own cache key has
-    none, so the same path with new rows would be answered with the old ones."""
-    names = {split: f"{kind}.{split}.jsonl" for split in ("train", "eval")}
-    content = sha256_text("".join(manifest["written"][name]["sha256"] for name in names.values()))
-    return {
-        "datasets": folder / names["train"],
-        "test_datasets": folder / names["eval"],
-        "dataset_prepared_path": run.folder / "prepared" / content,
-    }
+def weights(manifest: dict[str, Any]) -> dict[str, float]:
+    """The class weights that a manifest suggests, by their keys in the edit block of kto.yaml."""
+    return {f"kto_{name}_weight": manifest["weights"][name] for name in ("desirable", "undesirable")}
 
 
-def _filled(recipe: Path, values: dict[str, Any]) -> str:
+def filled(recipe: Path, values: dict[str, Any]) -> str:
+    """The text of the file `recipe` with `values` in its edit block.
+
+    Raises:
+        UserError: naming the file, when it has no such block or no line for one of the values.
+    """
     try:
         return fill_block(recipe.read_text(encoding="utf-8"), {key: str(value) for key, value in values.items()})
     except UserError as error:
         raise UserError(f"{recipe}: {error}") from None
+
+
+def _sft_values(run: Run) -> dict[str, Any]:
+    return _with_content(places(run, "sft"), read_manifest(run.dataset))
+
+
+def _kto_values(run: Run) -> dict[str, Any]:
+    manifest = read_manifest(run.folder / "data")
+    return {**_with_content(places(run, "kto"), manifest), **weights(manifest)}
+
+
+def _with_content(values: dict[str, Path], manifest: dict[str, Any]) -> dict[str, Any]:
+    """`values` with the data's content in the prepared folder's name: Axolotl's own cache key has none, so the
+    same path with new rows would be answered with the old ones."""
+    names = [values[key].name for key in ("datasets", "test_datasets")]
+    content = sha256_text("".join(manifest["written"][name]["sha256"] for name in names))
+    return {**values, "dataset_prepared_path": values["dataset_prepared_path"] / content}

@@ -14,9 +14,10 @@ from typing import Any
 
 import orjson
 
+from kto_recipes.doctor.first_pass import refuse_errors
 from kto_recipes.errors import UserError
 from kto_recipes.files import model_sha256, read_json, sha256, write_json, write_text
-from kto_recipes.recipe import load_recipe, refuse_problems
+from kto_recipes.recipe import load_recipe
 from kto_recipes.stages.axolotl import refuse_failure, start_axolotl
 from kto_recipes.stages.checkpoints import TRAINER_STATE, last_whole, state_of
 from kto_recipes.stages.invariant import check_first_step
@@ -31,9 +32,9 @@ def train_stage(yaml: Path, on_log: Callable[[dict[str, Any]], None]) -> str:
     `on_log` gets each of the trainer's logs as it is made: step, max_steps, loss and the rest.
 
     Raises:
-        UserError: for a recipe that would go wrong, missing data, or a training that failed.
+        UserError: for a recipe or data that would go wrong, missing data, or a training that failed.
     """
-    refuse_problems(yaml)
+    refuse_errors(yaml)
     recipe = load_recipe(yaml)
     stage = Path(recipe["output_dir"])
     inputs = stage_inputs(yaml, recipe)
