@@ -66,7 +66,7 @@ merged = $(if $(shell grep -s '^adapter:' recipes/$(RECIPE)/$(1).yaml),/merged)
 HAS_SFT := $(wildcard recipes/$(RECIPE)/sft.yaml)
 SFT_MODEL := $(if $(HAS_SFT),$(OUT)/sft$(call merged,sft)/done)
 KTO_MODEL := $(OUT)/kto$(call merged,kto)/done
-BASE_MODEL := $(if $(filter tiny-%,$(RECIPE)),$(TINY)/done)
+BASE_MODEL := $(if $(shell grep -sl '^base_model: $(TINY)$$' recipes/$(RECIPE)/*.yaml),$(TINY)/done)
 
 .PHONY: help kto-llama kto-qwen demo doctor data negatives sft kto eval report check test format recipe recipe-table lock clean FORCE
 
@@ -95,7 +95,7 @@ format: $(ENVIRONMENT) ## Format the code
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 recipe: $(ENVIRONMENT) ## Copy a recipe for a dataset of yours: FROM=<recipe> DATASET=<dataset> NAME=<new name>
-	@$(PY) scripts/copy_recipe.py --source '$(FROM)' --dataset '$(DATASET)' --name '$(NAME)'
+	@$(PY) scripts/copy_recipe.py --source '$(FROM)' --dataset '$(DATASET)' --name '$(if $(filter environment,$(origin NAME)),,$(NAME))'
 recipe-table: $(ENVIRONMENT) ## Make the README's recipe table from the recipes' headers
 	$(PY) scripts/recipe_table.py
 lock: $(ENVIRONMENT) ## Make requirements/*.lock from pyproject.toml

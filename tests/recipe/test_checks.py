@@ -65,8 +65,6 @@ TRAPS = {
     "padding-free batches are DPO's alone": ("dpo_padding_free", {"dpo_padding_free": True}),
     "KTO's order is the file's, not by length": ("group_by_length", {"group_by_length": True}),
     "a share of rows splits prompts": ("val_set_size", {"val_set_size": 0.1}),
-    "a desirable weight of 0 becomes 1": ("kto_desirable_weight", {"kto_desirable_weight": 0}),
-    "an undesirable weight of 0 becomes 1": ("kto_undesirable_weight", {"kto_undesirable_weight": 0.0}),
     "evaluation without a held-out file is none": (
         "evals_per_epoch",
         {"evals_per_epoch": 2, "test_datasets": ABSENT, "eval_batch_size": ABSENT},
@@ -140,6 +138,47 @@ def test_the_traps_of_kto_are_none_for_sft(tmp_path: Path, check: str, changes: 
 
 def test_full_weights_are_no_trap_where_the_plugin_computes_the_reference_before(tmp_path: Path) -> None:
     assert problems(written(tmp_path, KTO, adapter=ABSENT)) == []
+
+
+@pytest.mark.parametrize("key", ["kto_desirable_weight", "kto_undesirable_weight"])
+def test_a_weight_of_0_is_a_trap_without_the_plugin_and_respected_with_it(tmp_path: Path, key: str) -> None:
+    assert checks_of(written(tmp_path, KTO, **{key: 0}, plugins=ABSENT)) == [key]
+    assert checks_of(written(tmp_path, KTO, **{key: 0})) == []
+
+
+def test_the_mismatched_pass_on_the_prompts_keys_needs_them_kept(tmp_path: Path) -> None:
+    settings = {"kto": {"prefix_kl": True}}
+    assert checks_of(written(tmp_path, KTO, **settings, gradient_checkpointing=True)) == ["prefix_kl"]
+    assert checks_of(written(tmp_path, KTO, **settings)) == []
+
+
+def test_automatic_weights_beside_explicit_ones_are_a_problem(tmp_path: Path) -> None:
+    settings = {"kto": {"auto_weights": True}}
+    assert checks_of(written(tmp_path, KTO, **settings)) == ["auto_weights"]
+    assert checks_of(written(tmp_path, KTO, **settings, kto_desirable_weight=ABSENT)) == []
+
+
+BF16_WEIGHTS: dict[str, Any] = {"adapter": ABSENT, "bf16": True, "optimizer": "adamw_torch_fused"}
+
+
+@pytest.mark.parametrize("recipe", [SFT, KTO], ids=["sft", "kto"])
+def test_full_weights_in_bf16_alone_lose_their_updates(tmp_path: Path, recipe: dict[str, Any]) -> None:
+    assert checks_of(written(tmp_path, recipe, **BF16_WEIGHTS)) == ["optimizer"]
+
+
+@pytest.mark.parametrize(
+    "remedy",
+    [
+        {"optimizer": "adamw_torch_8bit", "optim_args": "bf16_stochastic_round=True"},
+        {"optimizer": "optimi_adamw"},
+        {"deepspeed": "zero3.json"},
+        {"bf16": False},
+        {"adapter": "lora"},
+    ],
+    ids=lambda remedy: next(iter(remedy.values())),
+)
+def test_full_weights_keep_their_updates_in_each_of_these_ways(tmp_path: Path, remedy: dict[str, Any]) -> None:
+    assert checks_of(written(tmp_path, KTO, **(BF16_WEIGHTS | remedy))) == []
 
 
 def test_two_traps_are_two_problems(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ EVERY_SETTING = {
     "live reference": {"precompute_ref": False},
     "stock head": {"fused_logps": False},
     "file order": {"length_buckets": False},
+    "prompts once": {"prefix_kl": True},
+    "prompts once, live reference": {"prefix_kl": True, "precompute_ref": False},
     "nothing": {"precompute_ref": False, "fused_logps": False, "length_buckets": False},
 }
 NAMES = [

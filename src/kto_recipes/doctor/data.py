@@ -200,8 +200,16 @@ def _mismatched(side: SideSeen, check: str, count: Count, what: str, advice: str
 def _weights(n_desirable: int, n_undesirable: int, recipe: dict[str, Any], where: str) -> Iterator[Finding]:
     if _settings(recipe).get("auto_weights"):
         return
-    desirable = _number(recipe.get("kto_desirable_weight"), 1.0)
-    undesirable = _number(recipe.get("kto_undesirable_weight"), 1.0)
+    desirable, undesirable = (_weight(recipe, f"kto_{name}_weight") for name in ("desirable", "undesirable"))
+    if desirable <= 0 or undesirable <= 0:
+        yield Finding(
+            "weights",
+            "error",
+            f"{where}: kto_desirable_weight {desirable:g} and kto_undesirable_weight {undesirable:g}: with a weight of "
+            "0 that class is not learned from",
+            "Set both above 0, or accept it with kto: {allow: [weights]}.",
+        )
+        return
     found = ratio(n_desirable, n_undesirable, desirable, undesirable)
     rounding = 1e-9
     if ALLOWED[0] - rounding <= found <= ALLOWED[1] + rounding:
@@ -215,6 +223,14 @@ def _weights(n_desirable: int, n_undesirable: int, recipe: dict[str, Any], where
         f"kto_desirable_weight: {better['desirable']:g} and kto_undesirable_weight: {better['undesirable']:g} make it "
         f"{better['ratio']:.2f}; avoiding harm may want a lower one.",
     )
+
+
+def _weight(recipe: dict[str, Any], key: str) -> float:
+    """1 where the recipe says nothing; a 0 is a 0, which the plugin hands to TRL."""
+    try:
+        return float(recipe.get(key, 1.0))
+    except (TypeError, ValueError):
+        return 1.0
 
 
 def _leak(sides: list[SideSeen], what: str) -> Iterator[Finding]:

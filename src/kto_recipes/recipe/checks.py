@@ -28,6 +28,7 @@ KTO_SETTINGS = (
     "log_entropy",
     "loss_type",
     "precompute_ref",
+    "prefix_kl",
     "ref_cache_dir",
 )
 # Keys that Axolotl takes and that do nothing for KTO, or not what they say.
@@ -157,8 +158,8 @@ def _kto_traps(recipe: dict[str, Any]) -> Iterator[Problem]:
         if recipe.get(key):
             yield Problem(key, f"{key} {why}")
     for key in _WEIGHTS:
-        if _number(recipe.get(key)) == 0:
-            yield Problem(key, f"{key} is 0, which Axolotl silently turns into 1.0; leave that class out of the data")
+        if _number(recipe.get(key)) == 0 and PLUGIN not in (recipe.get("plugins") or []):
+            yield Problem(key, f"{key} is 0, which Axolotl silently turns into 1.0; add the plugin, which respects it")
     if recipe.get("evals_per_epoch") and not recipe.get("test_datasets"):
         yield Problem("evals_per_epoch", "evals_per_epoch without test_datasets evaluates nothing; name some")
     yield from _reference_traps(recipe)
@@ -200,6 +201,11 @@ def _reference_traps(recipe: dict[str, Any]) -> Iterator[Problem]:
             "KTO of full weights loads three models, TRL's reference among them in float32 (64 GB for 8B before "
             "gradients); let the plugin compute it once (kto: {precompute_ref: true}), set adapter: lora, or accept "
             "it with kto: {allow: [adapter]}",
+        )
+    if settings.get("prefix_kl") and recipe.get("gradient_checkpointing"):
+        yield Problem(
+            "prefix_kl",
+            "kto.prefix_kl needs the keys and values that gradient_checkpointing throws away; turn one of the two off",
         )
     if settings.get("auto_weights") and any(recipe.get(key) is not None for key in _WEIGHTS):
         yield Problem("auto_weights", "auto_weights beside explicit kto_…_weight: say one of the two")

@@ -10,7 +10,6 @@ import torch
 import trl
 from accelerate.utils import broadcast_object_list, is_peft_model
 from datasets import Dataset, IterableDataset, concatenate_datasets
-from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 from tqdm import tqdm
@@ -21,9 +20,10 @@ from trl.trainer.utils import use_adapter
 from kto_recipes.prepare.weights import suggest
 from kto_recipes.trainer import order, reference
 from kto_recipes.trainer.arrange import arranged, class_counts, refuse_bad_rows
-from kto_recipes.trainer.logps import HeadCall, scoring_head
+from kto_recipes.trainer.logps import HeadCall
 from kto_recipes.trainer.loss import apo_zero_unpaired_losses, kto_losses
 from kto_recipes.trainer.metrics import BatchSums, KTOMetrics
+from kto_recipes.trainer.scoring import Batch, score, score_both, why_no_prefix, why_not_fused
 from kto_recipes.trainer.settings import TrainerSettings
 
 logger = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ class FastKTO:
                 "leave it off, fused_logps does what it is for"
             )
         args.precompute_ref_log_probs = self.settings.precompute_ref
-        self._fusable: dict[int, bool] = {}
+        self._said: set[tuple[str, str]] = set()  # what was said not to hold
         self._kept = KTOMetrics()
         super().__init__(model, ref_model, args, **kwargs)
         if self.settings.auto_weights:
@@ -199,7 +199,7 @@ class FastKTO:
 
     def compute_ref_log_probs(self, model: Any, inputs: dict[str, Any]) -> tuple[Tensor, Tensor | None]:
         """Log-probabilities of the completions and of the mismatched ones under the reference, [batch] each."""
-        if not self._is_fused(model, inputs):
+        if not self._is_fused(model):
             return super().compute_ref_log_probs(model, inputs)
         unwrapped = self.accelerator.unwrap_model(self.model)
         is_adapter = self.ref_model is None and is_peft_model(self.model)
@@ -209,20 +209,17 @@ class FastKTO:
             disable_gradient_checkpointing(self.model, self.args.gradient_checkpointing_kwargs),
             use_adapter(unwrapped, adapter_name=name) if is_adapter else nullcontext(),
         ):
-            logps, _ = self._scored(model, inputs)
-            kl_logps = self._scored(model, inputs, "KL_")[0] if self.calculate_KL else None
+            logps, kl_logps, _ = self._scored(model, inputs, checkpointing=False)
         return logps, kl_logps
 
     # --- the loss -----------------------------------------------------------------------------------------
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False) -> Any:
         """The loss of a micro-batch, a scalar; TRL's own way where outputs are asked for or nothing can be fused."""
-        if return_outputs or not self._is_fused(model, inputs):
+        if return_outputs or not self._is_fused(model):
             return super()._compute_loss(model, inputs, return_outputs)
         batch = {key: value.to(self.accelerator.device) for key, value in inputs.items()}
-        with torch.no_grad():
-            kl_logps = self._scored(model, batch, "KL_")[0] if self.calculate_KL else None
-        logps, call = self._scored(model, batch)
+        logps, kl_logps, call = self._scored(model, batch, checkpointing=self.args.gradient_checkpointing)
         if self.precompute_ref_logps:
             ref_logps, ref_kl_logps = batch["ref_logps"], batch.get("ref_KL_logps")
         else:
@@ -239,15 +236,15 @@ class FastKTO:
         self._kept.add(mode, _sums(batch, logps.detach(), ref_logps, call, self.beta), z0, self.accelerator)
         return losses.mean()
 
-    def _scored(self, model: Any, batch: dict[str, Any], prefix: str = "") -> tuple[Tensor, HeadCall]:
-        """log π(y|x) for each row, [batch] float32 nats, through whatever wraps the model."""
-        ids, attention = batch[f"{prefix}input_ids"], batch[f"{prefix}attention_mask"]
-        positions = batch[f"{prefix}completion_mask"][:, 1:].bool()
-        call = HeadCall(positions, ids[:, 1:][positions], self.settings.log_entropy and not prefix)
-        with scoring_head(self._head(model), call):
-            logps = model(input_ids=ids, attention_mask=attention, use_cache=False).logits
-        row = positions.nonzero()[:, 0]
-        return logps.new_zeros(len(ids)).index_add(0, row, logps), call
+    def _scored(self, model: Any, batch: Batch, *, checkpointing: bool) -> tuple[Tensor, Tensor | None, HeadCall]:
+        """log π(y|x) and, where there is a reference point, log π(y'|x) of the mismatched completions; [batch] each."""
+        head, with_entropy = self._head(model), self.settings.log_entropy
+        if self.calculate_KL and self.settings.prefix_kl and self._can_share_prompts(model, checkpointing):
+            return score_both(model, head, batch, with_entropy=with_entropy)
+        with torch.no_grad():
+            kl_logps = score(model, head, batch, "KL_")[0] if self.calculate_KL else None
+        logps, call = score(model, head, batch, with_entropy=with_entropy)
+        return logps, kl_logps, call
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         mode = "train" if self.model.training else "eval"
@@ -261,32 +258,32 @@ class FastKTO:
     def _head(self, model: Any) -> nn.Linear | None:
         return self.accelerator.unwrap_model(model).get_output_embeddings()
 
-    def _is_fused(self, model: Any, inputs: dict[str, Any]) -> bool:
-        """Whether the head can be exchanged; found out once for each model, and said in one line where it cannot."""
+    def _is_fused(self, model: Any) -> bool:
         if not self.settings.fused_logps:
             return False
-        key = id(self.accelerator.unwrap_model(model))
-        if key not in self._fusable:
-            reason = self._why_not_fused(model, inputs)
-            if reason:
-                logger.warning("fused_logps is not used: %s; TRL's own log-probabilities are", reason)
-            self._fusable[key] = reason is None
-        return self._fusable[key]
-
-    def _why_not_fused(self, model: Any, inputs: dict[str, Any]) -> str | None:
-        head, config = self._head(model), self.accelerator.unwrap_model(model).config.get_text_config()
         if self.args.n_gpu > 1:
-            return "DataParallel splits batches behind the trainer's back; start one process a GPU"
-        if self._is_vision_dataset:
-            return "the rows have images"
-        if self.aux_loss_enabled:
-            return "the experts' balance loss needs the router's logits"
-        if isinstance(head, BaseTunerLayer) or type(head) is not nn.Linear:
-            return f"the head is a {type(head).__name__}"
-        for key in ("final_logit_softcapping", "logit_scale", "logits_scaling"):
-            if getattr(config, key, None) not in (None, 1, 1.0):
-                return f"the model changes its logits after the head ({key})"
-        return None
+            reason = "DataParallel splits batches behind the trainer's back; start one process a GPU"
+        elif self._is_vision_dataset:
+            reason = "the rows have images"
+        elif self.aux_loss_enabled:
+            reason = "the experts' balance loss needs the router's logits"
+        else:
+            reason = why_not_fused(self._head(model), self._config(model))
+        return self._is_used("fused_logps", reason, "TRL's own log-probabilities are")
+
+    def _can_share_prompts(self, model: Any, checkpointing: bool) -> bool:
+        reason = "gradient checkpointing keeps no keys" if checkpointing else why_no_prefix(self._config(model))
+        return self._is_used("prefix_kl", reason, "each pass runs the prompts itself")
+
+    def _is_used(self, setting: str, reason: str | None, instead: str) -> bool:
+        """Whether there is no reason against a setting; one is said in one line, once."""
+        if reason and (setting, reason) not in self._said:
+            logger.warning("%s is not used: %s; %s", setting, reason, instead)
+            self._said.add((setting, reason))
+        return reason is None
+
+    def _config(self, model: Any) -> Any:
+        return self.accelerator.unwrap_model(model).config.get_text_config()
 
 
 class FastKTOTrainer(FastKTO, KTOTrainer):

@@ -7,7 +7,7 @@ hundreds at a time; what is kept for the backward pass has the size of the hidde
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -29,13 +29,19 @@ class HeadCall:
         with_entropy: whether `entropy` is wanted.
         mean_logits: [scored], the mean over the vocabulary; without gradient.
         entropy: [scored], nats; without gradient.
+        last_of_prompt, first_of_other: [batch], where each prompt ends and the token that another completion would
+            begin with there, where that is wanted.
+        other_logps: [batch], that token's log-probability; without gradient.
     """
 
     positions: Tensor
     targets: Tensor
     with_entropy: bool = False
     mean_logits: Tensor | None = None
-    entropy: Tensor | None = field(default=None)
+    entropy: Tensor | None = None
+    last_of_prompt: Tensor | None = None
+    first_of_other: Tensor | None = None
+    other_logps: Tensor | None = None
 
 
 @contextmanager
@@ -50,6 +56,10 @@ def scoring_head(head: nn.Linear, call: HeadCall) -> Iterator[None]:
     def forward(hidden: Tensor) -> Tensor:
         selected = hidden[:, :-1][call.positions]
         call.mean_logits = _mean_logits(head, selected)
+        if call.last_of_prompt is not None:
+            ends = hidden.detach()[torch.arange(len(hidden), device=hidden.device), call.last_of_prompt]
+            with torch.no_grad():
+                call.other_logps = head_logps(ends, head.weight, head.bias, call.first_of_other)[0]
         logps, call.entropy = head_logps(selected, head.weight, head.bias, call.targets, call.with_entropy)
         return logps
 

@@ -30,6 +30,11 @@ class TrainerSettings(BaseModel):
         description="The language-model head runs on completion tokens alone and in chunks: no tensor of tokens by "
         "vocabulary is kept. Costs a second head product in the backward pass where the head itself is trained.",
     )
+    prefix_kl: bool = Field(
+        default=False,
+        description="The mismatched pass runs on the keys and values that the matched one made of the prompt. Saves "
+        "the prompts of one pass; training cannot use it with gradient checkpointing, which keeps no keys.",
+    )
     auto_weights: bool = Field(
         default=False,
         description="Class weights from the labels' counts when the data are loaded, in place of "

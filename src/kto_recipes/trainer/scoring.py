@@ -1,0 +1,94 @@
+"""Log-probabilities of a micro-batch's completions, matched and mismatched, through whatever wraps the model."""
+
+from typing import Any
+
+import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
+from torch import Tensor, nn
+from transformers import DynamicCache
+
+from kto_recipes.trainer.logps import HeadCall, scoring_head
+
+Batch = dict[str, Tensor]
+# What a model may do to its logits after the head, and what such a factor is where it does nothing.
+_AFTER_THE_HEAD = ("final_logit_softcapping", "logit_scale", "logits_scaling")
+
+
+def score(
+    model: Any, head: nn.Linear, batch: Batch, prefix: str = "", *, with_entropy: bool = False
+) -> tuple[Tensor, HeadCall]:
+    """log π(y|x) for each row, [batch] float32 nats; with the prefix "KL_" that of the mismatched completions."""
+    ids = batch[f"{prefix}input_ids"]
+    call = _call(ids, batch[f"{prefix}completion_mask"], with_entropy)
+    with scoring_head(head, call):
+        logps = model(input_ids=ids, attention_mask=batch[f"{prefix}attention_mask"], use_cache=False).logits
+    return _by_row(logps, call), call
+
+
+def score_both(
+    model: Any, head: nn.Linear, batch: Batch, *, with_entropy: bool = False
+) -> tuple[Tensor, Tensor, HeadCall]:
+    """log π(y|x) and log π(y'|x), [batch] each, the prompts x run through the model once.
+
+    The first pass leaves the prompt's keys and values, and the probability of y' first token; the second pass, without
+    gradient, runs the mismatched completions y' on them.
+    """
+    prompts = batch["attention_mask"].sum(1) - batch["completion_mask"].sum(1)
+    others, is_other = _mismatched_completions(batch, prompts)
+    call = _call(batch["input_ids"], batch["completion_mask"], with_entropy)
+    call.last_of_prompt, call.first_of_other = prompts - 1, others[:, 0]
+    with scoring_head(head, call):
+        output = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=True)
+    logps = _by_row(output.logits, call)
+
+    longest = int(prompts.max())
+    columns = torch.arange(longest, device=prompts.device)
+    rest = _call(others, is_other.long(), False)
+    with torch.no_grad(), scoring_head(head, rest):
+        output = model(
+            input_ids=others,
+            attention_mask=torch.cat([columns < prompts[:, None], is_other], dim=1).long(),
+            position_ids=prompts[:, None] + torch.arange(others.shape[1], device=prompts.device),
+            past_key_values=_without_gradient(output.past_key_values, longest),
+            use_cache=True,
+        )
+    return logps, call.other_logps + _by_row(output.logits, rest), call
+
+
+def _call(ids: Tensor, completion_mask: Tensor, with_entropy: bool) -> HeadCall:
+    positions = completion_mask[:, 1:].bool()
+    return HeadCall(positions, ids[:, 1:][positions], with_entropy)
+
+
+def _by_row(logps: Tensor, call: HeadCall) -> Tensor:
+    row = call.positions.nonzero()[:, 0]
+    return logps.new_zeros(len(call.positions)).index_add(0, row, logps)
+
+
+def _mismatched_completions(batch: Batch, prompts: Tensor) -> tuple[Tensor, Tensor]:
+    """The completions of the mismatched rows without their prompts: ids, padded on the right, and where they are."""
+    lengths = batch["KL_completion_mask"].sum(1)
+    columns = torch.arange(int(lengths.max()), device=prompts.device)
+    at = (prompts[:, None] + columns).clamp(max=batch["KL_input_ids"].shape[1] - 1)
+    return batch["KL_input_ids"].gather(1, at), columns < lengths[:, None]
+
+
+def _without_gradient(cache: DynamicCache, length: int) -> DynamicCache:
+    """The keys and values of the first `length` positions, apart from the graph that the loss goes back through."""
+    return DynamicCache(
+        [(layer.keys[:, :, :length].detach(), layer.values[:, :, :length].detach()) for layer in cache.layers]
+    )
+
+
+def why_not_fused(head: Any, config: Any) -> str | None:
+    """Why log-probabilities cannot be taken in the head's place; none where they can."""
+    if isinstance(head, BaseTunerLayer) or type(head) is not nn.Linear:
+        return f"the head is a {type(head).__name__}"
+    changed = next((key for key in _AFTER_THE_HEAD if getattr(config, key, None) not in (None, 1, 1.0)), None)
+    return f"the model changes its logits after the head ({changed})" if changed else None
+
+
+def why_no_prefix(config: Any) -> str | None:
+    """Why the prompt's keys and values cannot be used again; none where they can."""
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    return None if kinds == {"full_attention"} else f"the model has layers of {', '.join(sorted(kinds))}"
