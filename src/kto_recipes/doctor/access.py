@@ -1,0 +1,44 @@
+"""Whether the base model may be downloaded, told before a machine is paid for."""
+
+from pathlib import Path
+
+from kto_recipes.doctor import hub
+from kto_recipes.doctor.finding import Finding
+from kto_recipes.doctor.hub import Access
+
+GATED = ("meta-llama/",)  # owners whose models all ask for a licence to be accepted first
+
+
+def access_finding(model: str) -> Finding:
+    """What stands between this machine and `model`, a local folder or a name on the Hub."""
+    if Path(model).is_dir():
+        return Finding("access", "ok", f"{model} is a folder here")
+    if model.startswith((".", "/", "outputs/")):
+        return Finding(
+            "access", "error", f"base_model {model}: no such folder", "Make it first, or correct base_model."
+        )
+    if hub.is_cached(model):
+        return Finding("access", "ok", f"{model} is in the Hub cache")
+    token = hub.has_token()
+    if model.startswith(GATED) and not token:
+        return Finding("access", "error", f"{model} is gated and HF_TOKEN is not set", _ask(model))
+    access = hub.access_to(model)
+    if access is Access.GRANTED:
+        return Finding("access", "ok", f"{model} may be downloaded from the Hub")
+    if access is Access.GATED:
+        whose = "the account of HF_TOKEN has no access to it" if token else "HF_TOKEN is not set"
+        return Finding("access", "error", f"{model} is gated and {whose}", _ask(model))
+    if access is Access.MISSING:
+        message = f"the Hub shows no model {model}, or it is private, or HF_TOKEN is not valid"
+        return Finding(
+            "access", "error", message, "Correct base_model, or export the HF_TOKEN of an account that sees it."
+        )
+    message = f"access to {model} could not be checked: the Hub was not reached"
+    return Finding("access", "warning", message, "Check the network; HF_HUB_OFFLINE=1 forbids downloads.")
+
+
+def _ask(model: str) -> str:
+    return (
+        f"Ask for access at https://huggingface.co/{model}, make a token at "
+        "https://huggingface.co/settings/tokens, then: export HF_TOKEN=hf_…"
+    )
