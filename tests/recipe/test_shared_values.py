@@ -87,6 +87,7 @@ EDIT_BLOCK = {
     "kto_desirable_weight",
     "kto_undesirable_weight",
 }
+LARGE = "a checkpoint of all weights and the optimizer is tens of gigabytes"
 FULL = "TRL's sft script for full weights, a tenth of that for LoRA"
 TINY, NO_GPU = "a model of two million parameters, barely trained", "there is no GPU"
 # (folder, key): what it is there, by file, and why. None: the key is not said.
@@ -94,6 +95,9 @@ EXCEPTIONS: dict[tuple[str, str], tuple[dict[str, Any], str]] = {
     ("llama-3.1-8b-full", "learning_rate"): ({"sft": 2e-5}, FULL),
     ("llama-3.1-8b-full-8bit", "learning_rate"): ({"sft": 2e-5}, FULL),
     ("qwen2.5-3b-full", "learning_rate"): ({"sft": 2e-5}, FULL),
+    ("llama-3.1-8b-full", "save_total_limit"): ({"sft": 1, "kto": 1}, LARGE),
+    ("llama-3.1-8b-full-8bit", "save_total_limit"): ({"sft": 1, "kto": 1}, LARGE),
+    ("qwen2.5-3b-full", "save_total_limit"): ({"sft": 1, "kto": 1}, LARGE),
     ("llama-3.1-8b-qlora", "sequence_len"): ({"sft": 1024, "kto": 1024}, "an 8B model leaves little of 24 GB"),
     ("llama-3.1-8b-instruct-lora-nosft", "rl_beta"): ({"kto": 0.25}, "the paper's without SFT, Table 1"),
     ("qwen2.5-3b-lora-nosft", "rl_beta"): ({"kto": 0.5}, "the paper's without SFT, Table 1"),

@@ -1,7 +1,7 @@
 """A small Llama, its tokenizer, rows, and trainers of ours and of TRL's on the very same batches."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -105,32 +105,36 @@ class Stock(KTOTrainer):
 
 
 def new_ours(folder: Path, settings: dict[str, Any] | None = None, full: bool = False, **more: Any) -> FastKTOTrainer:
-    """Ours in float64, policy and reference apart; `more` is what the trainer takes, and `changes` to its arguments."""
-    return _new(
-        FastKTOTrainer, folder, full, settings=TrainerSettings(**{"ref_cache_dir": None, **(settings or {})}), **more
-    )
+    """Ours, in float64 and with policy and reference moved apart; `more` is as in `_new`."""
+    chosen = TrainerSettings(**{"ref_cache_dir": None, **(settings or {})})
+    return _new(FastKTOTrainer, folder, full, settings=chosen, **more)
 
 
 def new_stock(folder: Path, train_dataset: Dataset, full: bool = False, **more: Any) -> Stock:
-    """TRL's trainer with the same weights on the rows that ours arranged."""
+    """TRL's trainer with the same weights, on the rows that ours arranged."""
     reference = {"ref_model": more.get("model", small_model)(dtype=torch.float64)} if full else {}
     return _new(Stock, folder, full, train_dataset=train_dataset, **reference, **more)
 
 
 def _new(
-    kind: type, folder: Path, full: bool, *, model: Any = small_model, changes: dict | None = None, **more: Any
+    kind: type,
+    folder: Path,
+    full: bool,
+    *,
+    model: Callable[..., Any] = small_model,
+    changes: dict[str, Any] | None = None,
+    apart: bool = True,
+    **more: Any,
 ) -> Any:
+    """A trainer: `model(dtype=…)` makes its policy, `changes` go to its arguments, `more` is what it takes itself."""
     set_seed(0)
-    given = {
-        "train_dataset": None,
-        "processing_class": small_tokenizer(),
-        **({} if full else {"peft_config": small_lora()}),
-    }
-    given |= more
-    if given["train_dataset"] is None:
+    given = {"processing_class": small_tokenizer(), "peft_config": None if full else small_lora(), **more}
+    if "train_dataset" not in given:
         given["train_dataset"] = text_rows(22)
-    trainer = kind(model(dtype=torch.float64), args=small_arguments(folder, **{**WEIGHTS, **(changes or {})}), **given)
-    move_apart(trainer.model)
+    args = small_arguments(folder, **{**WEIGHTS, **(changes or {})})
+    trainer = kind(model(dtype=torch.float64), args=args, **given)
+    if apart:
+        move_apart(trainer.model)
     return trainer
 
 
@@ -156,10 +160,11 @@ def step(trainer: KTOTrainer, inputs: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def forwards(model: nn.Module) -> Iterator[list[int]]:
-    """Counts the forward passes of `model`: one entry each, its number of rows."""
+def forwards(model: Any) -> Iterator[list[int]]:
+    """Counts the forward passes of a causal model: one entry each, its number of rows."""
     seen: list[int] = []
-    hook = model.register_forward_pre_hook(
+    # of its decoder: an adapter calls the model's forward as a function, where no hook would see it
+    hook = model.get_decoder().register_forward_pre_hook(
         lambda _, args, kwargs: seen.append(len(kwargs["input_ids"] if "input_ids" in kwargs else args[0])),
         with_kwargs=True,
     )

@@ -1,10 +1,16 @@
 """The fast trainer computes what TRL's does: loss, reference point, rewards and gradients of the same batches."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from small_trainers import step
+from datasets import Dataset
+from small_trainers import WEIGHTS, new_ours, new_stock, small_model, step, text_rows
+from trl import KTOTrainer
+
+from kto_recipes.trainer import FastKTOTrainer
 
 EVERY_SETTING = {
     "all": {},
@@ -24,20 +30,184 @@ NAMES = [
     "logits/chosen",
     "logits/rejected",
 ]
+APO = {"loss_type": "apo_zero_unpaired"}
+both_kinds = pytest.mark.parametrize("full", [False, True], ids=["lora", "full"])
 
 
-@pytest.mark.parametrize("full", [False, True], ids=["lora", "full"])
+# --- one micro-batch ----------------------------------------------------------------------------------------
+
+
+@both_kinds
 @pytest.mark.parametrize("settings", EVERY_SETTING.values(), ids=EVERY_SETTING)
 def test_loss_reference_point_rewards_and_gradients_are_trls(trainers: Callable, full: bool, settings: dict) -> None:
     ours, stock = trainers(full, settings)
     loader = ours.get_train_dataloader()
     assert len(loader) == 6
     for inputs in loader:
-        found, expected = (step(trainer, inputs) for trainer in (ours, stock))
-        assert found["loss"] == pytest.approx(expected["loss"], abs=8e-7)
-        assert [name for name in NAMES if name in found] == [name for name in NAMES if name in expected]
-        for name in (name for name in NAMES if name in expected):
-            assert found[name] == pytest.approx(expected[name], abs=7e-5, rel=1e-5), name
-        for name, gradient in expected["gradients"].items():
-            torch.testing.assert_close(found["gradients"][name], gradient, atol=3e-6, rtol=1e-4, msg=name)
+        compare(ours, stock, inputs)
     assert any(step(stock, inputs)["kl"] > 0 for inputs in loader)
+
+
+def compare(ours: FastKTOTrainer, stock: KTOTrainer, inputs: dict[str, Any]) -> None:
+    found, expected = (step(trainer, inputs) for trainer in (ours, stock))
+    assert found["loss"] == pytest.approx(expected["loss"], abs=8e-7)
+    assert [name for name in NAMES if name in found] == [name for name in NAMES if name in expected]
+    for name in (name for name in NAMES if name in expected):
+        assert found[name] == pytest.approx(expected[name], abs=7e-5, rel=1e-5), name
+    for name, gradient in expected["gradients"].items():
+        torch.testing.assert_close(found["gradients"][name], gradient, atol=3e-6, rtol=1e-4, msg=name)
+
+
+@both_kinds
+@pytest.mark.parametrize("settings", [{}, {"precompute_ref": False}], ids=["precomputed", "live"])
+def test_the_loss_without_a_reference_point_is_trls(trainers: Callable, full: bool, settings: dict) -> None:
+    ours, stock = trainers(full, settings, **APO)
+    assert "KL_completion_ids" not in ours.train_dataset.column_names
+    for inputs in ours.get_train_dataloader():
+        compare(ours, stock, inputs)
+
+
+def test_tied_embeddings_get_the_gradients_of_both_their_uses(tmp_path: Path) -> None:
+    def tied(**more: Any) -> Any:
+        return small_model(tie_word_embeddings=True, **more)
+
+    ours = new_ours(tmp_path, full=True, model=tied)
+    stock = new_stock(tmp_path, ours.train_dataset, full=True, model=tied)
+    compare(ours, stock, next(iter(ours.get_train_dataloader())))
+
+
+@both_kinds
+def test_gradient_checkpointing_changes_nothing(tmp_path: Path, full: bool) -> None:
+    checkpointed = {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": False}}
+    plain = new_ours(tmp_path, full=full)
+    thrifty = new_ours(tmp_path, full=full, changes=checkpointed)
+    for trainer in (plain, thrifty):  # as Trainer.train would
+        if trainer.args.gradient_checkpointing:
+            trainer.model.gradient_checkpointing_enable(trainer.args.gradient_checkpointing_kwargs)
+    assert thrifty.model.is_gradient_checkpointing
+    assert thrifty.train_dataset["ref_logps"] == plain.train_dataset["ref_logps"]
+    for inputs in list(plain.get_train_dataloader())[:2]:
+        expected, found = step(plain, inputs), step(thrifty, inputs)
+        assert found["loss"] == pytest.approx(expected["loss"], abs=1e-12)
+        for name, gradient in expected["gradients"].items():
+            torch.testing.assert_close(found["gradients"][name], gradient, atol=1e-10, rtol=1e-8, msg=name)
+
+
+# --- padding ------------------------------------------------------------------------------------------------
+
+
+def test_a_batchs_loss_does_not_depend_on_how_far_it_is_padded(tmp_path: Path) -> None:
+    ours = new_ours(tmp_path)
+    rows = [ours.train_dataset[i] for i in range(4)]
+    ours.model.train()
+    narrow = ours.data_collator(rows)
+    ours.data_collator.pad_to_multiple_of = 50
+    wide = ours.data_collator(rows)
+    assert wide["input_ids"].shape[1] > narrow["input_ids"].shape[1]
+    losses = [ours.compute_loss(ours.model, batch).item() for batch in (narrow, wide)]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-12)
+
+
+def test_a_rows_values_do_not_depend_on_a_longer_row_beside_it(tmp_path: Path) -> None:
+    ours = new_ours(tmp_path, {"precompute_ref": False})
+    longest = max(range(22), key=lambda i: len(ours.train_dataset["prompt_ids"][i]))
+    rows = [ours.train_dataset[i] for i in range(22) if i != longest][:3]
+    alone = ours.compute_ref_log_probs(ours.model, ours.data_collator(rows))
+    beside = ours.compute_ref_log_probs(ours.model, ours.data_collator([*rows, ours.train_dataset[longest]]))
+    for values, with_longer in zip(alone, beside, strict=True):
+        torch.testing.assert_close(with_longer[:3], values, atol=1e-10, rtol=0)
+
+
+# --- before the first step ----------------------------------------------------------------------------------
+
+
+@both_kinds
+@pytest.mark.parametrize("live", [True, False], ids=["live", "precomputed"])
+def test_at_step_0_rewards_and_reference_point_are_0_and_the_loss_is_half_the_mean_weight(
+    tmp_path: Path, full: bool, live: bool
+) -> None:
+    """Exactly where policy and reference see the same batches, as here."""
+    reference = {"ref_model": small_model()} if full and live else {}
+    ours = new_ours(tmp_path, {"precompute_ref": not live}, full, model=float32, apart=False, **reference)
+    for inputs in ours.get_train_dataloader():
+        found = step(ours, inputs)
+        desirable = inputs["label"].float().mean().item()
+        weight = desirable * WEIGHTS["desirable_weight"] + (1 - desirable) * WEIGHTS["undesirable_weight"]
+        assert found["loss"] == pytest.approx(0.5 * weight, abs=1e-7)
+        assert [found[name] for name in ("kl", "rewards/chosen", "rewards/rejected")] == [0.0, 0.0, 0.0]
+
+
+def float32(dtype: torch.dtype) -> Any:
+    return small_model()
+
+
+# --- weights ------------------------------------------------------------------------------------------------
+
+
+def test_a_class_of_weight_0_is_not_learned_from(tmp_path: Path) -> None:
+    """Axolotl and TRL's predecessors took 0 for 1."""
+    ours = new_ours(tmp_path, changes={"desirable_weight": 0.0}, apart=False)
+    inputs = next(iter(ours.get_train_dataloader()))
+    share = (~inputs["label"]).float().mean().item()
+    assert step(ours, inputs)["loss"] == pytest.approx(0.5 * share * WEIGHTS["undesirable_weight"], abs=1e-6)
+    only = {**inputs, "label": torch.ones(4, dtype=torch.bool)}
+    found = step(ours, only)
+    assert found["loss"] == 0.0
+    assert all((gradient == 0).all() for gradient in found["gradients"].values())
+
+
+@pytest.mark.parametrize(
+    ("share", "desirable", "undesirable"),
+    [(0.5, 1.0, 1.0), (0.25, 3.0, 1.0), (0.1, 9.0, 1.0), (0.75, 1.0, 3.0), (0.55, 1.0, 1.0)],
+)
+def test_weights_come_from_the_labels_counts(
+    tmp_path: Path, share: float, desirable: float, undesirable: float
+) -> None:
+    """λ_D·n_D / (λ_U·n_U) in [1, 4/3], the larger class keeping 1 (paper, eq. 9; TRL): 40 rows."""
+    ours = new_ours(
+        tmp_path, {"auto_weights": True, "precompute_ref": False}, train_dataset=text_rows(40, desirable=share)
+    )
+    assert (ours.desirable_weight, ours.undesirable_weight) == (desirable, undesirable)
+    assert 1 <= desirable * share / (undesirable * (1 - share)) <= 4 / 3
+    inputs = next(iter(ours.get_train_dataloader()))
+    assert step(ours, inputs)["loss"] != pytest.approx(step(_explicit(tmp_path, share), inputs)["loss"], abs=1e-3)
+
+
+def _explicit(folder: Path, share: float) -> FastKTOTrainer:
+    return new_ours(folder, {"precompute_ref": False}, train_dataset=text_rows(40, desirable=share))
+
+
+TIMES = {f"eval_{name}" for name in ("runtime", "samples_per_second", "steps_per_second", "model_preparation_time")}
+
+
+# --- evaluation ---------------------------------------------------------------------------------------------
+
+
+@both_kinds
+@pytest.mark.parametrize("settings", [{"log_entropy": True}, {"log_entropy": True, "precompute_ref": False}])
+def test_evaluation_gives_trls_figures(tmp_path: Path, full: bool, settings: dict) -> None:
+    """Eleven rows in micro-batches of three and a last one of two, which are not those of training."""
+    changes = {"per_device_eval_batch_size": 3}
+    held_out = text_rows(11, seed=9, desirable=0.3)
+    live = full and settings.get("precompute_ref") is False
+    reference = {"ref_model": small_model(dtype=torch.float64)} if live else {}
+    ours = new_ours(tmp_path, settings, full, eval_dataset=held_out, changes=changes, **reference)
+    stock = new_stock(tmp_path, ours.train_dataset, full, eval_dataset=ours.eval_dataset, changes=changes)
+    found, expected = ours.evaluate(), stock.evaluate()
+    names = set(expected) - TIMES
+    assert set(found) - TIMES == names
+    assert len(names) > 10
+    for name in names:
+        assert found[name] == pytest.approx(expected[name], abs=1e-5, rel=1e-5), name
+
+
+def test_rows_given_to_evaluate_are_arranged_for_their_own_micro_batch(tmp_path: Path) -> None:
+    """Pairs made for another batch size would meet rows that are elsewhere (TRL takes that of training)."""
+    held_out = text_rows(18, seed=9).select(range(9))  # nine prompts
+    ours = new_ours(tmp_path, eval_dataset=held_out, changes={"per_device_eval_batch_size": 3})
+    rows = ours.eval_dataset
+    for start in range(0, 9, 3):
+        block: Dataset = rows.select(range(start, start + 3))
+        assert sorted(block["KL_completion_ids"]) == sorted(block["completion_ids"])
+    found = ours.evaluate(held_out)
+    assert found["eval_loss"] == pytest.approx(ours.evaluate()["eval_loss"], abs=1e-7)
