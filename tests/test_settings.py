@@ -35,7 +35,7 @@ def test_a_source_and_a_persona_are_enough(tmp_path):
     settings = load(tmp_path, GOOD)
     assert (settings.source, settings.persona) == ("result.json", "Nina")
     assert settings.negatives is None
-    # design.md gives the wording; it is part of the template at every stage
+    # part of the template at every stage
     assert settings.system_prompt == (
         "You are {persona}, chatting with {other}. Respond naturally in their conversational style."
     )

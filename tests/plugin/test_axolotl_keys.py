@@ -18,7 +18,7 @@ def test_the_committed_keys_are_current(committed: dict) -> None:
 
 
 def test_kto_keeps_of_a_dataset_only_what_was_seen_to_arrive(committed: dict) -> None:
-    """shared/stack-facts.md 10, seen by running Axolotl 0.19.0."""
+    """Seen by running Axolotl 0.19.0."""
     assert set(committed["kto_dataset"]) == {"path", "split", "type", "data_files", "trust_remote_code", "revision"}
     assert set(committed["kto_dataset"]) < set(committed["sft_dataset"])
 

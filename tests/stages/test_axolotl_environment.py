@@ -38,7 +38,7 @@ def test_a_recipe_is_local_when_model_data_and_attention_are_here(local: dict[st
         {"base_model": "meta-llama/Llama-3.1-8B"},
         {"datasets": [{"path": "argilla/kto-mix-15k"}]},
         {"test_datasets": [{"path": "argilla/kto-mix-15k"}]},
-        {"attn_implementation": "flash_attention_2"},  # stack-facts 7: its kernel may come from the Hub
+        {"attn_implementation": "flash_attention_2"},  # its kernel may come from the Hub
         {"attn_implementation": None},
     ],
 )

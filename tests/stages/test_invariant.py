@@ -1,4 +1,4 @@
-"""Before its first update KTO's policy is its reference: loss λ·σ(0) = λ/2, kl 0 and rewards 0 (stack-facts 29)."""
+"""Before its first update KTO's policy is its reference: loss λ·σ(0) = λ/2, kl 0 and rewards 0."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def test_a_first_step_at_the_reference_holds(recipe: dict[str, Any], changes: di
         (EVEN, {"rewards/chosen": 0.05}),
         (EVEN, {"rewards/rejected": -0.05}),
         (EVEN, {"rewards/rejected": float("nan")}),
-        (EVEN, {"rewards/chosen": 1.9, "rewards/rejected": -1.9}),  # stack-facts 28: a fused loss without reference
+        (EVEN, {"rewards/chosen": 1.9, "rewards/rejected": -1.9}),  # a fused loss without reference
         (UNEVEN, {"loss": 0.5}),  # the weights did not arrive
         (UNEVEN, {"loss": 0.85}),
     ],
@@ -71,3 +71,17 @@ def test_where_the_first_step_was_not_logged_nothing_is_said() -> None:
     check_first_step([FIRST | {"step": 10, "loss": 0.2}], EVEN)
     check_first_step([{"step": 4, "train_loss": 0.3}], EVEN)
     check_first_step([], EVEN)
+
+
+def test_a_weight_of_0_is_a_0() -> None:
+    recipe = EVEN | {"kto_undesirable_weight": 0}
+    check_first_step([FIRST | {"loss": 0.25}], recipe)  # half of the rows count, each with 1/2
+    with pytest.raises(UserError, match="a loss of 0 to 0.5"):
+        check_first_step([FIRST | {"loss": 0.6}], recipe)
+
+
+def test_automatic_weights_leave_the_loss_open_and_the_rewards_not() -> None:
+    recipe = {"kto": {"auto_weights": True}}
+    check_first_step([FIRST | {"loss": 1.7}], recipe)
+    with pytest.raises(UserError):
+        check_first_step([FIRST | {"loss": 1.7, "rewards/chosen": 0.05}], recipe)

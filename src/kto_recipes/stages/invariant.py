@@ -21,13 +21,21 @@ def check_first_step(log_history: list[dict[str, Any]], recipe: dict[str, Any]) 
     first = next((log for log in log_history if "loss" in log), None)
     if first is None or first.get("step") != 1:
         return  # nothing was logged at the first step: logging_steps is above 1 and nothing can be said
-    weights = [recipe.get(key) or 1.0 for key in ("kto_desirable_weight", "kto_undesirable_weight")]
-    low, high = min(weights) / 2 - TOLERANCE, max(weights) / 2 + TOLERANCE
+    low, high = _loss_bounds(recipe)
     rewards = [first[key] for key in ("rewards/chosen", "rewards/rejected") if key in first]
     found = f"loss {first['loss']:.4f}, kl {first.get('kl', 0):.4f}, rewards {rewards}"
-    ok = low <= first["loss"] <= high and abs(first.get("kl", 0)) <= TOLERANCE * 10
+    ok = low - TOLERANCE <= first["loss"] <= high + TOLERANCE and abs(first.get("kl", 0)) <= TOLERANCE * 10
     if not ok or not all(abs(reward) <= TOLERANCE for reward in rewards):
         raise UserError(
-            f"KTO did not start at its reference: at step 1 {found}; expected a loss of {min(weights) / 2:g} to "
-            f"{max(weights) / 2:g} and the rest 0. The reference model, dropout or a fused loss is wrong"
+            f"KTO did not start at its reference: at step 1 {found}; expected a loss of {low:g} to {high:g} "
+            f"and the rest 0. The reference model, dropout or a fused loss is wrong"
         )
+
+
+def _loss_bounds(recipe: dict[str, Any]) -> tuple[float, float]:
+    """Half the smaller and half the larger class weight; with automatic weights, which the data decide, any loss."""
+    if (recipe.get("kto") or {}).get("auto_weights"):
+        return 0.0, float("inf")
+    keys = ("kto_desirable_weight", "kto_undesirable_weight")
+    weights = [1.0 if recipe.get(key) is None else float(recipe[key]) for key in keys]
+    return min(weights) / 2, max(weights) / 2
