@@ -1,6 +1,7 @@
 """The parts of small_trainers.py as fixtures, for tests that hold the trainer against TRL's."""
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,14 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from trl import KTOConfig, KTOTrainer
 
 from kto_recipes.trainer import FastKTOTrainer
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _imports_are_no_garbage() -> Iterator[None]:
+    """Accelerate collects garbage whenever a training begins: what was imported until now is not looked through."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture

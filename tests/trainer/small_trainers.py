@@ -52,10 +52,14 @@ def small_model(
     return model
 
 
+@cache
+def _words() -> list[str]:
+    return [word for c in conversations(20, seed=1) for m in c for word in m["content"].split()]
+
+
 def text_rows(n: int, seed: int = 0, desirable: float = 0.5) -> Dataset:
     """Rows of many lengths; every prompt is answered twice."""
-    draw = random.Random(seed)
-    words = [word for c in conversations(20, seed=1) for m in c for word in m["content"].split()]
+    draw, words = random.Random(seed), _words()
     prompts = [" ".join(draw.choices(words, k=draw.randint(1, 12))) + f" {i}?" for i in range((n + 1) // 2)]
     count = round(n * desirable)
     labels = [i < count for i in range(n)]

@@ -43,12 +43,11 @@ def test_loss_reference_point_rewards_and_gradients_are_trls(trainers: Callable,
     ours, stock = trainers(full, settings)
     loader = ours.get_train_dataloader()
     assert len(loader) == 6
-    for inputs in loader:
-        compare(ours, stock, inputs)
-    assert any(step(stock, inputs)["kl"] > 0 for inputs in loader)
+    assert max([compare(ours, stock, inputs)["kl"] for inputs in loader]) > 0
 
 
-def compare(ours: FastKTOTrainer, stock: KTOTrainer, inputs: dict[str, Any]) -> None:
+def compare(ours: FastKTOTrainer, stock: KTOTrainer, inputs: dict[str, Any]) -> dict[str, Any]:
+    """Holds the one against the other; the answer is TRL's."""
     found, expected = (step(trainer, inputs) for trainer in (ours, stock))
     assert found["loss"] == pytest.approx(expected["loss"], abs=8e-7)
     assert [name for name in NAMES if name in found] == [name for name in NAMES if name in expected]
@@ -56,6 +55,7 @@ def compare(ours: FastKTOTrainer, stock: KTOTrainer, inputs: dict[str, Any]) -> 
         assert found[name] == pytest.approx(expected[name], abs=7e-5, rel=1e-5), name
     for name, gradient in expected["gradients"].items():
         torch.testing.assert_close(found["gradients"][name], gradient, atol=3e-6, rtol=1e-4, msg=name)
+    return expected
 
 
 @both_kinds
@@ -63,7 +63,7 @@ def compare(ours: FastKTOTrainer, stock: KTOTrainer, inputs: dict[str, Any]) -> 
 def test_the_loss_without_a_reference_point_is_trls(trainers: Callable, full: bool, settings: dict) -> None:
     ours, stock = trainers(full, settings, **APO)
     assert "KL_completion_ids" not in ours.train_dataset.column_names
-    for inputs in ours.get_train_dataloader():
+    for inputs in list(ours.get_train_dataloader())[:3]:
         compare(ours, stock, inputs)
 
 
@@ -129,7 +129,7 @@ def test_at_step_0_rewards_and_reference_point_are_0_and_the_loss_is_half_the_me
     """Exactly where policy and reference see the same batches, as here."""
     reference = {"ref_model": small_model()} if full and live else {}
     ours = new_ours(tmp_path, {"precompute_ref": not live}, full, model=float32, apart=False, **reference)
-    for inputs in ours.get_train_dataloader():
+    for inputs in list(ours.get_train_dataloader())[:3]:
         found = step(ours, inputs)
         desirable = inputs["label"].float().mean().item()
         weight = desirable * WEIGHTS["desirable_weight"] + (1 - desirable) * WEIGHTS["undesirable_weight"]
@@ -164,17 +164,13 @@ def test_weights_come_from_the_labels_counts(
     tmp_path: Path, share: float, desirable: float, undesirable: float
 ) -> None:
     """λ_D·n_D / (λ_U·n_U) in [1, 4/3], the larger class keeping 1 (paper, eq. 9; TRL): 40 rows."""
-    ours = new_ours(
-        tmp_path, {"auto_weights": True, "precompute_ref": False}, train_dataset=text_rows(40, desirable=share)
-    )
+    data = text_rows(40, desirable=share)
+    ours = new_ours(tmp_path, {"auto_weights": True, "precompute_ref": False}, train_dataset=data, apart=False)
     assert (ours.desirable_weight, ours.undesirable_weight) == (desirable, undesirable)
     assert 1 <= desirable * share / (undesirable * (1 - share)) <= 4 / 3
     inputs = next(iter(ours.get_train_dataloader()))
-    assert step(ours, inputs)["loss"] != pytest.approx(step(_explicit(tmp_path, share), inputs)["loss"], abs=1e-3)
-
-
-def _explicit(folder: Path, share: float) -> FastKTOTrainer:
-    return new_ours(folder, {"precompute_ref": False}, train_dataset=text_rows(40, desirable=share))
+    part = inputs["label"].double().mean().item()
+    assert step(ours, inputs)["loss"] == pytest.approx(0.5 * (part * desirable + (1 - part) * undesirable))
 
 
 TIMES = {f"eval_{name}" for name in ("runtime", "samples_per_second", "steps_per_second", "model_preparation_time")}
@@ -183,13 +179,12 @@ TIMES = {f"eval_{name}" for name in ("runtime", "samples_per_second", "steps_per
 # --- evaluation ---------------------------------------------------------------------------------------------
 
 
-@both_kinds
-@pytest.mark.parametrize("settings", [{"log_entropy": True}, {"log_entropy": True, "precompute_ref": False}])
-def test_evaluation_gives_trls_figures(tmp_path: Path, full: bool, settings: dict) -> None:
+@pytest.mark.parametrize(("full", "live"), [(False, False), (True, True)], ids=["lora, precomputed", "full, live"])
+def test_evaluation_gives_trls_figures(tmp_path: Path, full: bool, live: bool) -> None:
     """Eleven rows in micro-batches of three and a last one of two, which are not those of training."""
     changes = {"per_device_eval_batch_size": 3}
     held_out = text_rows(11, seed=9, desirable=0.3)
-    live = full and settings.get("precompute_ref") is False
+    settings = {"log_entropy": True, "precompute_ref": not live}
     reference = {"ref_model": small_model(dtype=torch.float64)} if live else {}
     ours = new_ours(tmp_path, settings, full, eval_dataset=held_out, changes=changes, **reference)
     stock = new_stock(tmp_path, ours.train_dataset, full, eval_dataset=ours.eval_dataset, changes=changes)

@@ -2,6 +2,7 @@
 
 import logging
 import resource
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -41,12 +42,21 @@ def made(tmp_path: Path) -> Callable[..., Made]:
     return lambda **more: Made(tmp_path, **{"cache": tmp_path / "cache", **more})
 
 
-@pytest.fixture
-def first(made: Callable[..., Made]) -> Made:
-    found = made()
+@pytest.fixture(scope="module")
+def computed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Made, Path]:
+    """A trainer that found nothing kept, and the folder of what it kept."""
+    folder = tmp_path_factory.mktemp("first")
+    found = Made(folder, folder / "cache")
     assert found.passes >= ROWS
     assert len(set(found.values["ref_logps"])) > 8
-    return found
+    return found, folder / "cache"
+
+
+@pytest.fixture
+def first(computed: tuple[Made, Path], tmp_path: Path) -> Made:
+    """That trainer; what it kept is in this test's folder."""
+    shutil.copytree(computed[1], tmp_path / "cache")
+    return computed[0]
 
 
 # --- hits ---------------------------------------------------------------------------------------------------

@@ -39,8 +39,7 @@ def arranged(
     result = tokens.select(rows)
     if not with_pairs:
         return result
-    prompt_of_row = [hash(tuple(ids)) for ids in result["prompt_ids"]]
-    partner = order.mismatched(prompt_of_row, prompts[rows], completions[rows], batch_size)
+    partner = order.mismatched(_fingerprints(tokens, "prompt_ids")[rows], prompts[rows], completions[rows], batch_size)
     others = result.select_columns("completion_ids").select(partner)
     return concatenate_datasets([result, others.rename_column("completion_ids", "KL_completion_ids")], axis=1)
 
@@ -55,7 +54,7 @@ def refuse_bad_rows(dataset: Dataset, name: str) -> None:
         if label not in (0, 1):
             raise ValueError(f"{name}: the label of row {number} is {label!r}; labels must be true or false")
     for number, completion in enumerate(dataset["completion"] if "completion" in dataset.column_names else ()):
-        texts = [completion] if isinstance(completion, str) else [message["content"] for message in completion]
+        texts = [completion] if isinstance(completion, str) else [message.get("content") for message in completion]
         if all(isinstance(text, str) and not text.strip() for text in texts):
             raise ValueError(f"{name}: row {number} has an empty completion")
 
@@ -64,6 +63,17 @@ def class_counts(dataset: Dataset) -> tuple[int, int]:
     """How many rows are desirable and how many undesirable."""
     labels = np.asarray(dataset["label"]).astype(bool)
     return int(labels.sum()), int((~labels).sum())
+
+
+def _fingerprints(tokens: Dataset, column: str) -> np.ndarray:
+    """A number for each row, [rows] int64: the same where the token ids are."""
+    found: list[int] = []
+    for table in tokens.select_columns(column).with_format("arrow").iter(10_000):
+        lists = table[column].combine_chunks()
+        ids = lists.flatten().to_numpy()
+        ends = np.cumsum(pc.list_value_length(lists).to_numpy())
+        found += [hash(part.tobytes()) for part in np.split(ids, ends[:-1])]
+    return np.array(found, dtype=np.int64)
 
 
 def _lengths(tokens: Dataset, column: str) -> np.ndarray:

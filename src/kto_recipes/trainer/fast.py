@@ -23,7 +23,7 @@ from kto_recipes.trainer.arrange import arranged, class_counts, refuse_bad_rows
 from kto_recipes.trainer.logps import HeadCall
 from kto_recipes.trainer.loss import apo_zero_unpaired_losses, kto_losses
 from kto_recipes.trainer.metrics import BatchSums, KTOMetrics
-from kto_recipes.trainer.scoring import Batch, score, score_both, why_no_prefix, why_not_fused
+from kto_recipes.trainer.scoring import Batch, keep_trainable, score, score_both, why_no_prefix, why_not_fused
 from kto_recipes.trainer.settings import TrainerSettings
 
 logger = logging.getLogger(__name__)
@@ -84,6 +84,7 @@ class FastKTO:
         self._said: set[tuple[str, str]] = set()  # what was said not to hold
         self._kept = KTOMetrics()
         super().__init__(model, ref_model, args, **kwargs)
+        keep_trainable(self.model)
         if self.settings.auto_weights:
             self._set_weights()
 
@@ -130,7 +131,9 @@ class FastKTO:
         # Ranks take neighbouring blocks, which are alike in length, so that none waits for another's long rows.
         block = self.args.per_device_train_batch_size * self.accelerator.num_processes
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
-        return order.BlockShuffle(len(dataset), block, seed)
+        shuffle = order.BlockShuffle(len(dataset), block, seed)
+        self.add_callback(order.EpochOfShuffle(shuffle))
+        return shuffle
 
     def _set_weights(self) -> None:
         if not isinstance(self.train_dataset, Dataset):
@@ -186,6 +189,7 @@ class FastKTO:
             if self._precompute_engine is None:
                 self._precompute_engine = prepare_deepspeed(self.model, self.accelerator)
             model = self._precompute_engine
+        keep_trainable(self.model)
         model.eval()
         found: dict[str, list[Tensor]] = {"ref_logps": [], "ref_KL_logps": []}
         bar = tqdm(loader, desc=f"reference log-probabilities, {name}", disable=not self.accelerator.is_main_process)
@@ -233,7 +237,7 @@ class FastKTO:
             z0 = self.accelerator.gather((kl_logps - ref_kl_logps).mean()[None]).mean().clamp(min=0)
             losses = kto_losses(logps, ref_logps, batch["label"], z0, beta=self.beta, **weights)
         mode = "train" if self.model.training else "eval"
-        self._kept.add(mode, _sums(batch, logps.detach(), ref_logps, call, self.beta), z0, self.accelerator)
+        self._kept.add(mode, BatchSums.of(batch, logps.detach(), ref_logps, call, self.beta), z0, self.accelerator)
         return losses.mean()
 
     def _scored(self, model: Any, batch: Batch, *, checkpointing: bool) -> tuple[Tensor, Tensor | None, HeadCall]:
@@ -295,26 +299,3 @@ def _keep(path: Path, key: dict[str, Any], values: dict[str, Tensor]) -> None:
         reference.write_cache(path, key, values)
     except OSError as error:
         logger.warning("reference log-probabilities are not kept: %s; the next run computes them again", error)
-
-
-def _sums(batch: dict[str, Any], logps: Tensor, ref_logps: Tensor, call: HeadCall, beta: float) -> BatchSums:
-    desirable = batch["label"].to(logps.dtype)
-    undesirable = 1 - desirable
-    rewards = beta * (logps - ref_logps)
-    tokens = call.positions.sum(1)
-    row = call.positions.nonzero()[:, 0]
-    logits = logps.new_zeros(len(logps)).index_add(0, row, call.mean_logits.to(logps.dtype))
-    return BatchSums(
-        desirable=desirable.sum(),
-        undesirable=undesirable.sum(),
-        reward_desirable=(rewards * desirable).sum(),
-        reward_undesirable=(rewards * undesirable).sum(),
-        logps_desirable=(logps * desirable).sum(),
-        logps_undesirable=(logps * undesirable).sum(),
-        logits_desirable=(logits * desirable).sum(),
-        logits_undesirable=(logits * undesirable).sum(),
-        tokens_desirable=(tokens * desirable).sum(),
-        tokens_undesirable=(tokens * undesirable).sum(),
-        entropy=logps.new_zeros(()) if call.entropy is None else call.entropy.sum(),
-        tokens=batch["attention_mask"].sum(),
-    )

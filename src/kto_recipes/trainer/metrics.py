@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kto_recipes.trainer.logps import HeadCall
+
 
 @dataclass
 class BatchSums:
@@ -24,6 +26,30 @@ class BatchSums:
     tokens_undesirable: Tensor
     entropy: Tensor
     tokens: Tensor
+
+    @classmethod
+    def of(cls, batch: dict[str, Tensor], logps: Tensor, ref_logps: Tensor, call: HeadCall, beta: float) -> "BatchSums":
+        """Of log-probabilities [batch] under policy and reference, both without gradient."""
+        desirable = batch["label"].to(logps.dtype)
+        undesirable = 1 - desirable
+        rewards = beta * (logps - ref_logps)
+        tokens = call.positions.sum(1)
+        row = call.positions.nonzero()[:, 0]
+        logits = logps.new_zeros(len(logps)).index_add(0, row, call.mean_logits.to(logps.dtype))
+        return cls(
+            desirable=desirable.sum(),
+            undesirable=undesirable.sum(),
+            reward_desirable=(rewards * desirable).sum(),
+            reward_undesirable=(rewards * undesirable).sum(),
+            logps_desirable=(logps * desirable).sum(),
+            logps_undesirable=(logps * undesirable).sum(),
+            logits_desirable=(logits * desirable).sum(),
+            logits_undesirable=(logits * undesirable).sum(),
+            tokens_desirable=(tokens * desirable).sum(),
+            tokens_undesirable=(tokens * undesirable).sum(),
+            entropy=logps.new_zeros(()) if call.entropy is None else call.entropy.sum(),
+            tokens=batch["attention_mask"].sum(),
+        )
 
 
 _NAMES = [field.name for field in fields(BatchSums)]

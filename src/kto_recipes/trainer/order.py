@@ -1,13 +1,15 @@
 """Which rows share a micro-batch, in which order micro-batches come, and which answers are mismatched.
 
 Rows of one length padded together cost nothing; a micro-batch of one class, or a mismatched pair that matches after
-all, costs what is learned. NumPy alone.
+all, costs what is learned.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from torch.utils.data import Sampler
+from transformers import TrainerCallback
 
 
 def bucketed(lengths: np.ndarray, completions: np.ndarray, labels: np.ndarray, batch_size: int) -> np.ndarray:
@@ -127,3 +129,13 @@ class BlockShuffle(Sampler[int]):
         for block in np.random.default_rng((self.seed, self.epoch)).permutation(whole):
             yield from range(int(block) * self.block, (int(block) + 1) * self.block)
         yield from range(whole * self.block, self.rows)
+
+
+class EpochOfShuffle(TrainerCallback):
+    """Tells a shuffle its epoch: Accelerate does not when several processes resume in the middle of one."""
+
+    def __init__(self, shuffle: BlockShuffle) -> None:
+        self.shuffle = shuffle
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.shuffle.set_epoch(int(state.epoch or 0))

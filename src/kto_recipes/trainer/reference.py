@@ -34,13 +34,20 @@ def weights_key(model: nn.Module) -> str:
     for name, parameter in sorted([*model.named_parameters(), *model.named_buffers()]):
         if ("lora_" in name or "modules_to_save" in name) and ".ref." not in name:
             continue
-        flat = getattr(parameter, "ds_tensor", parameter).detach().flatten()  # ZeRO-3 keeps the rank's shard there
-        sample = flat[:: max(len(flat) // _SAMPLES, 1)].cpu().contiguous()
+        sample = _sample(getattr(parameter, "ds_tensor", parameter))  # ZeRO-3 keeps the rank's shard there
+        if (state := getattr(parameter, "quant_state", None)) is not None:  # 4-bit codes mean nothing without scales
+            digest.update(_sample(state.absmax))
         # an adapter wraps a layer in names of its own; the layer is the same
         plain = name.replace("base_model.model.", "").replace(".base_layer", "").replace(".original_module", "")
         digest.update(f"{plain} {tuple(parameter.shape)} {parameter.dtype}".encode())
-        digest.update(sample.view(torch.uint8).numpy().tobytes() if sample.numel() else b"")
+        digest.update(sample)
     return digest.hexdigest()
+
+
+def _sample(values: Tensor) -> bytes:
+    flat = values.detach().flatten()
+    taken = flat[:: max(len(flat) // _SAMPLES, 1)].cpu().contiguous()
+    return taken.view(torch.uint8).numpy().tobytes() if taken.numel() else b""
 
 
 def rows_key(dataset: Dataset, columns: list[str]) -> str:

@@ -1,0 +1,217 @@
+"""Where a part cannot be used, the trainer says so in one line and computes TRL's loss the longer way."""
+
+import logging
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from datasets import IterableDataset
+from small_trainers import (
+    WEIGHTS,
+    new_ours,
+    new_stock,
+    small_arguments,
+    small_lora,
+    small_model,
+    small_tokenizer,
+    step,
+    text_rows,
+)
+from torch import nn
+from transformers import (
+    BitsAndBytesConfig,
+    CohereConfig,
+    CohereForCausalLM,
+    FalconH1Config,
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    GraniteConfig,
+    GraniteForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MixtralConfig,
+    MixtralForCausalLM,
+    RecurrentGemmaConfig,
+    set_seed,
+    xLSTMConfig,
+)
+from trl import KTOTrainer
+
+from kto_recipes.trainer.scoring import why_not_fused
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
+    """Our own log lines, as they come."""
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())
+    logger = logging.getLogger("kto_recipes.trainer")
+    logger.addHandler(handler)
+    yield lines
+    logger.removeHandler(handler)
+
+
+gemma2 = partial(
+    small_model, kind=Gemma2ForCausalLM, config=Gemma2Config, head_dim=8, final_logit_softcapping=4.0, pad_token_id=0
+)
+cohere = partial(small_model, kind=CohereForCausalLM, config=CohereConfig, logit_scale=0.0625)
+granite = partial(small_model, kind=GraniteForCausalLM, config=GraniteConfig, logits_scaling=2.0)
+
+
+def mixtral(**_: Any) -> MixtralForCausalLM:
+    """In float32: transformers' products of grouped experts know no float64."""
+    return small_model(kind=MixtralForCausalLM, config=MixtralConfig, num_local_experts=2, num_experts_per_tok=1)
+
+
+AFTER_THE_HEAD = "the model changes its logits after the head"
+CASES = {
+    "softcapping": ({"model": gemma2}, f"{AFTER_THE_HEAD} (final_logit_softcapping)"),
+    "a scale": ({"model": cohere}, f"{AFTER_THE_HEAD} (logit_scale)"),
+    "a divisor": ({"model": granite}, f"{AFTER_THE_HEAD} (logits_scaling)"),
+    "experts": ({"model": mixtral}, "the experts' balance loss needs the router's logits"),
+    "an adapter on the head": (
+        {"peft_config": small_lora(target_modules=["q_proj", "lm_head"])},
+        "the head has an adapter",
+    ),
+    "a trained copy of the head": (
+        {"peft_config": small_lora(target_modules=["q_proj"], modules_to_save=["lm_head"])},
+        "the head is a ModulesToSaveWrapper",
+    ),
+}
+
+
+@pytest.mark.parametrize("live", [False, True], ids=["precomputed", "live"])
+@pytest.mark.parametrize(("more", "reason"), CASES.values(), ids=CASES)
+def test_a_head_that_cannot_be_exchanged_is_said_once_and_the_loss_is_trls(
+    tmp_path: Path, said: list[str], more: dict[str, Any], reason: str, live: bool
+) -> None:
+    ours = new_ours(tmp_path, {"precompute_ref": not live}, **more)
+    stock = new_stock(tmp_path, ours.train_dataset, **more)
+    for inputs in list(ours.get_train_dataloader())[:2]:
+        found, expected = step(ours, inputs), step(stock, inputs)
+        assert found["loss"] == pytest.approx(expected["loss"], abs=1e-6)
+        assert found["kl"] == pytest.approx(expected["kl"], abs=7e-5)
+        for name, gradient in expected["gradients"].items():
+            torch.testing.assert_close(found["gradients"][name], gradient, atol=3e-6, rtol=1e-4, msg=name)
+    assert said == [f"fused_logps is not used: {reason}; TRL's own log-probabilities are"]
+
+
+@pytest.mark.parametrize("model", [gemma2, cohere, granite], ids=["softcapping", "a scale", "a divisor"])
+def test_the_longer_way_is_needed_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: Any) -> None:
+    """The head in place of the logits would be wrong: so the cases above can fail."""
+    monkeypatch.setattr("kto_recipes.trainer.fast.why_not_fused", lambda *_: None)
+    ours = new_ours(tmp_path, {"precompute_ref": False}, model=model)
+    stock = new_stock(tmp_path, ours.train_dataset, model=model)
+    inputs = next(iter(ours.get_train_dataloader()))
+    found, expected = step(ours, inputs), step(stock, inputs)
+    assert found["logps/chosen"] != pytest.approx(expected["logps/chosen"], abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("config", "name"),
+    [
+        (FalconH1Config(lm_head_multiplier=0.5), "lm_head_multiplier"),
+        (RecurrentGemmaConfig(logits_soft_cap=30.0), "logits_soft_cap"),
+        (xLSTMConfig(output_logit_soft_cap=30.0), "output_logit_soft_cap"),
+    ],
+)
+def test_whatever_transformers_calls_it_a_change_after_the_head_is_noticed(config: Any, name: str) -> None:
+    assert why_not_fused(nn.Linear(2, 3), config) == f"{AFTER_THE_HEAD} ({name})"
+    assert why_not_fused(nn.Linear(2, 3), LlamaConfig()) is None
+    assert why_not_fused(nn.Linear(2, 3), GraniteConfig(logits_scaling=1.0)) is None
+
+
+def test_a_stream_keeps_its_order_and_trls_pairs_and_says_so(tmp_path: Path, said: list[str]) -> None:
+    rows = text_rows(12).to_list()
+
+    def stream() -> IterableDataset:
+        return IterableDataset.from_generator(lambda: iter(rows))
+
+    ours = new_ours(tmp_path, {"precompute_ref": False}, train_dataset=stream(), apart=False)
+    set_seed(0)
+    stock = KTOTrainer(
+        small_model(dtype=torch.float64),
+        args=small_arguments(tmp_path, **WEIGHTS),
+        train_dataset=stream(),
+        processing_class=small_tokenizer(),
+        peft_config=small_lora(),
+    )
+    for trainer in (ours, stock):
+        trainer.train()
+    found, expected = (
+        [[log["loss"], log["kl"], log["rewards/chosen"]] for log in trainer.state.log_history if "loss" in log]
+        for trainer in (ours, stock)
+    )
+    assert len(expected) == 3
+    for step_of_ours, step_of_trl in zip(found, expected, strict=True):
+        assert step_of_ours == pytest.approx(step_of_trl, abs=1e-4)
+    assert said == ["train is a stream: its rows keep their order, and TRL pairs them"]
+
+
+# --- 4-bit weights ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def quantized(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., LlamaForCausalLM]:
+    """quantized(): a small Llama in NF4, through bitsandbytes' CPU backend."""
+    folder = tmp_path_factory.mktemp("llama")
+    small_model(hidden_size=64, intermediate_size=128).save_pretrained(folder)
+    config = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=torch.bfloat16,
+        bnb_4bit_use_double_quant=True,
+    )
+    return lambda **_: LlamaForCausalLM.from_pretrained(
+        folder, quantization_config=config, dtype=torch.bfloat16, device_map="cpu"
+    )
+
+
+@pytest.mark.parametrize("live", [False, True], ids=["precomputed", "live"])
+def test_4_bit_weights_give_trls_loss_within_bf16(
+    tmp_path: Path, quantized: Callable, said: list[str], live: bool
+) -> None:
+    """They compute in bf16: its three digits are all that can agree."""
+    ours = new_ours(tmp_path, {"precompute_ref": not live}, model=quantized, train_dataset=text_rows(12))
+    stock = new_stock(tmp_path, ours.train_dataset, model=quantized)
+    assert ours.model.is_loaded_in_4bit
+    for trainer in (ours, stock):
+        _move_farther_apart(trainer.model)
+    losses = []
+    for inputs in ours.get_train_dataloader():
+        found, expected = step(ours, inputs), step(stock, inputs)
+        assert found["loss"] == pytest.approx(expected["loss"], abs=1e-2)
+        assert found["kl"] == pytest.approx(expected["kl"], abs=0.1)
+        assert found["logps/chosen"] == pytest.approx(expected["logps/chosen"], rel=5e-3)
+        for name, gradient in expected["gradients"].items():
+            flat = [x.double().flatten() for x in (found["gradients"][name], gradient)]
+            assert torch.cosine_similarity(*flat, dim=0) > 0.999, name
+        losses.append(expected["loss"])
+    assert max(losses) - min(losses) > 0.05
+    assert said == []
+
+
+def test_an_evaluation_leaves_4_bit_weights_trainable(tmp_path: Path, quantized: Callable) -> None:
+    """bitsandbytes 0.50.2 packs them for inference on some CPUs, and what is learned afterwards is wrong."""
+    settings = {"precompute_ref": False}
+    evaluated, fresh = (
+        new_ours(tmp_path, settings, model=quantized, train_dataset=text_rows(8), eval_dataset=text_rows(8, seed=4))
+        for _ in range(2)
+    )
+    evaluated.evaluate()
+    inputs = next(iter(fresh.get_train_dataloader()))
+    found, expected = step(evaluated, inputs), step(fresh, inputs)
+    for name, gradient in expected["gradients"].items():
+        assert torch.equal(found["gradients"][name], gradient), name
+
+
+def _move_farther_apart(model: nn.Module) -> None:
+    """Rewards must stand out from bf16's rounding."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.mul_(4)
