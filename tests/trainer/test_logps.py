@@ -24,6 +24,7 @@ FULL = 10 * VOCABULARY  # elements: one chunk for all
 @pytest.fixture(autouse=True, params=[1, 20 * VOCABULARY], ids=["chunks of 16", "chunks of 20"])
 def chunks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setitem(module.CHUNK_ELEMENTS, "cpu", request.param)
+    monkeypatch.setattr(module, "MIN_CHUNK_ROWS", SMALLEST)
     return max(request.param // VOCABULARY, SMALLEST)
 
 

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 # Elements of one chunk of float32 logits: 256 MB on a GPU; what stays near a CPU core's cache otherwise.
 CHUNK_ELEMENTS = {"cuda": 2**26, "cpu": 2**21}
+MIN_CHUNK_ROWS = 64  # fewer leave a matrix product waiting for the head's weights
 
 
 @dataclass
@@ -26,6 +27,7 @@ class HeadCall:
     Attributes:
         positions: [batch, tokens − 1], true where the next token belongs to a completion.
         targets: [scored], those next tokens in row order.
+        with_figures: whether `mean_logits` is wanted.
         with_entropy: whether `entropy` is wanted.
         mean_logits: [scored], the mean over the vocabulary; without gradient.
         entropy: [scored], nats; without gradient.
@@ -36,6 +38,7 @@ class HeadCall:
 
     positions: Tensor
     targets: Tensor
+    with_figures: bool = True
     with_entropy: bool = False
     mean_logits: Tensor | None = None
     entropy: Tensor | None = None
@@ -55,7 +58,7 @@ def scoring_head(head: nn.Linear, call: HeadCall) -> Iterator[None]:
 
     def forward(hidden: Tensor) -> Tensor:
         selected = hidden[:, :-1][call.positions]
-        call.mean_logits = _mean_logits(head, selected)
+        call.mean_logits = _mean_logits(head, selected) if call.with_figures else None
         if call.last_of_prompt is not None:
             ends = hidden.detach()[torch.arange(len(hidden), device=hidden.device), call.last_of_prompt]
             with torch.no_grad():
@@ -108,7 +111,8 @@ class _FrozenHead(torch.autograd.Function):
             logps.append(chunk.logps)
             entropies.append(chunk.entropy)
             if gradient is not None:
-                gradient[rows] = _error(logits, chunk.lse, targets[rows]).to(dtype) @ cast
+                mean = (chunk.exp.to(dtype) @ cast) / chunk.total[:, None]
+                gradient[rows] = (cast[targets[rows]] - mean).to(gradient.dtype)
         ctx.save_for_backward(gradient)
         return _joined(ctx, hidden, logps, entropies if entropy else None)
 
@@ -162,18 +166,27 @@ class _TrainedHead(torch.autograd.Function):
 
 @dataclass
 class _Scores:
+    """Of a chunk: [rows], but `exp`, e^(logits − their highest), which is [rows, vocabulary] and sums to `total`."""
+
     logps: Tensor
     lse: Tensor
     entropy: Tensor | None
+    exp: Tensor
+    total: Tensor
 
 
 def _scores(logits: Tensor, targets: Tensor, with_entropy: bool) -> _Scores:
-    lse = torch.logsumexp(logits, dim=-1)
-    entropy = None
-    if with_entropy:
-        # H = log Σ e^l − Σ p·l
-        entropy = lse - ((logits - lse[:, None]).exp() * logits).sum(-1)
-    return _Scores(logits.gather(1, targets[:, None])[:, 0] - lse, lse, entropy)
+    """In place of `logits`, with one exponential: on a CPU these passes cost as much as the product."""
+    target = logits.gather(1, targets[:, None])[:, 0]
+    highest = logits.amax(1, keepdim=True)
+    shifted = logits.sub_(highest)
+    kept = shifted.clone() if with_entropy else None
+    exp = shifted.exp_()
+    total = exp.sum(1)
+    # H = log Σ e^l − Σ p·l, the same for logits shifted by a constant
+    entropy = None if kept is None else total.log() - (exp * kept).sum(1) / total
+    lse = highest[:, 0] + total.log()
+    return _Scores(target - lse, lse, entropy, exp, total)
 
 
 def _error(logits: Tensor, lse: Tensor, targets: Tensor) -> Tensor:
@@ -188,7 +201,7 @@ def _widened(logits: Tensor) -> Tensor:
 
 
 def _chunks(hidden: Tensor, weight: Tensor) -> Iterator[slice]:
-    size = max(CHUNK_ELEMENTS.get(hidden.device.type, CHUNK_ELEMENTS["cuda"]) // len(weight), 16)
+    size = max(CHUNK_ELEMENTS.get(hidden.device.type, CHUNK_ELEMENTS["cuda"]) // len(weight), MIN_CHUNK_ROWS)
     return (slice(start, start + size) for start in range(0, len(hidden), size))
 
 

@@ -27,7 +27,7 @@ def score(
 ) -> tuple[Tensor, HeadCall]:
     """log π(y|x) for each row, [batch] float32 nats; with the prefix "KL_" that of the mismatched completions."""
     ids = batch[f"{prefix}input_ids"]
-    call = _call(ids, batch[f"{prefix}completion_mask"], with_entropy)
+    call = _call(ids, batch[f"{prefix}completion_mask"], with_figures=not prefix, with_entropy=with_entropy)
     with scoring_head(head, call):
         logps = model(input_ids=ids, attention_mask=batch[f"{prefix}attention_mask"], use_cache=False).logits
     return _by_row(logps, call), call
@@ -43,7 +43,7 @@ def score_both(
     """
     prompts = batch["attention_mask"].sum(1) - batch["completion_mask"].sum(1)
     others, is_other = _mismatched_completions(batch, prompts)
-    call = _call(batch["input_ids"], batch["completion_mask"], with_entropy)
+    call = _call(batch["input_ids"], batch["completion_mask"], with_figures=True, with_entropy=with_entropy)
     call.last_of_prompt, call.first_of_other = prompts - 1, others[:, 0]
     with scoring_head(head, call):
         output = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=True)
@@ -51,7 +51,7 @@ def score_both(
 
     longest = int(prompts.max())
     columns = torch.arange(longest, device=prompts.device)
-    rest = _call(others, is_other.long(), False)
+    rest = _call(others, is_other.long(), with_figures=False, with_entropy=False)
     with torch.no_grad(), scoring_head(head, rest):
         output = model(
             input_ids=others,
@@ -63,9 +63,9 @@ def score_both(
     return logps, call.other_logps + _by_row(output.logits, rest), call
 
 
-def _call(ids: Tensor, completion_mask: Tensor, with_entropy: bool) -> HeadCall:
+def _call(ids: Tensor, completion_mask: Tensor, *, with_figures: bool, with_entropy: bool) -> HeadCall:
     positions = completion_mask[:, 1:].bool()
-    return HeadCall(positions, ids[:, 1:][positions], with_entropy)
+    return HeadCall(positions, ids[:, 1:][positions], with_figures, with_entropy)
 
 
 def _by_row(logps: Tensor, call: HeadCall) -> Tensor:
