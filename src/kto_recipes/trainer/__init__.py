@@ -1,17 +1,17 @@
 """KTO, faster than stock TRL and computing the same thing. Imports without Axolotl.
 
+    from peft import LoraConfig
+    from trl import KTOConfig
     from kto_recipes.trainer import FastKTOTrainer, TrainerSettings
 
     trainer = FastKTOTrainer(
         model="Qwen/Qwen2.5-0.5B-Instruct",
         args=KTOConfig(output_dir="out", per_device_train_batch_size=8),
-        train_dataset=rows,            # prompt, completion, label: what TRL's KTOTrainer takes
+        train_dataset=rows,  # prompt, completion, label: what TRL's KTOTrainer takes
         peft_config=LoraConfig(target_modules="all-linear"),
         settings=TrainerSettings(ref_cache_dir="out/ref-cache"),
     )
     trainer.train()
-
-What it does and what each part costs is said in `TrainerSettings`.
 """
 
 from typing import TYPE_CHECKING, Any
