@@ -1,0 +1,147 @@
+"""How much faster is a KTO step than stock TRL's? CPU seconds for each real token, both trainers in one process.
+
+    python benchmarks/kto_step.py
+    python benchmarks/kto_step.py --ablation --model body --model v32k
+
+Small Llamas in float32 on one thread, micro-batch 8, row lengths of HH-RLHF (hh_lengths.json). Stock has its rows in
+random order, ours in its buckets; their micro-batches alternate, so that what else the machine does hits both alike.
+An alternation is some micro-batches of each side, evenly over all their sizes; a figure is the median over
+alternations, with the lowest and the highest. Writes benchmarks/results/kto_step.json, --ablation kto_ablation.json.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from kto_recipes.cli import run
+
+RESULTS = Path(__file__).parent / "results"
+# Micro-batches an alternation: of every other side, and of stock, whose steps take most of the time.
+BATCHES = {"body": (5, 5), "v32k": (4, 2), "v128k": (3, 1)}
+QUICK_BATCHES = (2, 2)
+ALONE = {
+    "precompute_ref": ["precompute_ref"],
+    "length_buckets": ["length_buckets"],
+    "fused_logps": ["fused_logps"],
+    "fused_logps, prefix_kl": ["fused_logps", "prefix_kl"],  # which works on the fused head's passes alone
+}
+
+
+def main(
+    model: Annotated[list[str] | None, typer.Option(help="body, v32k, v128k; all by default.")] = None,
+    method: Annotated[list[str] | None, typer.Option(help="lora, full; both by default, v128k lora alone.")] = None,
+    alternations: Annotated[int, typer.Option(min=2, help="How many.")] = 5,
+    ablation: Annotated[bool, typer.Option(help="Each setting by itself as well.")] = False,
+    quick: Annotated[bool, typer.Option(help="Few short rows, to see that it works; needs --out.")] = False,
+    out: Annotated[Path | None, typer.Option(help="The results file.")] = None,
+) -> None:
+    """CPU seconds of KTO's training_step for each real token: stock TRL against FastKTOTrainer."""
+    from kto_recipes.errors import UserError
+
+    if quick and out is None:
+        raise UserError("--quick says nothing about speed: name a file for its results with --out")
+    for option, names, known in (("model", model, BATCHES), ("method", method, ("lora", "full"))):
+        for name in names or []:
+            if name not in known:
+                raise UserError(f'--{option} "{name}": it is one of {", ".join(known)}')
+    configurations = [
+        (name, how)
+        for name in model or (["body"] if quick or ablation else BATCHES)
+        for how in method or (["lora"] if quick or ablation or name == "v128k" else ["lora", "full"])
+    ]
+    out = out or RESULTS / ("kto_ablation.json" if ablation else "kto_step.json")
+    found = _measure(configurations, 2 if quick else alternations, ablation, quick, out)
+    _print(found)
+    agree = all(result["losses_agree"] for result in found)
+    if not agree:
+        print("the losses differ from stock's by more than they may: see the last column")
+    print(_last_line(found[0]))
+    raise SystemExit(0 if agree else 1)
+
+
+def _measure(
+    configurations: list[tuple[str, str]], alternations: int, ablation: bool, quick: bool, out: Path
+) -> list[dict[str, Any]]:
+    """Every configuration's figures, written to `out` after each of them."""
+    from kto_recipes.generation import quiet
+
+    quiet()
+    import torch
+    from kto_bench import environment
+    from step_jobs import Plan, measured
+
+    from kto_recipes.files import write_json
+    from kto_recipes.progress import progress_bar
+
+    torch.set_num_threads(1)
+    variants = _variants(ablation)
+    record = environment() | {"interval": "the lowest and the highest alternation"}
+    found: list[dict[str, Any]] = []
+    with progress_bar() as bar:
+        for model, method in configurations:
+            task = bar.add_task(f"{model} {method}", total=None, note="preparing")
+            batches = QUICK_BATCHES if quick else BATCHES[model]
+
+            def advance(done: int, total: int, task: Any = task) -> None:
+                bar.update(task, completed=done, total=total, note="")
+
+            found.append(measured(Plan(model, method, alternations, *batches, variants, quick), advance))
+            write_json(out, record | {"configurations": found})
+    return found
+
+
+def _variants(ablation: bool) -> dict[str, dict[str, bool]]:
+    """The defaults, and all settings on where a default is off; each by itself before."""
+    from kto_recipes.trainer import TrainerSettings
+
+    settings = sorted({name for names in ALONE.values() for name in names})
+    off, on = dict.fromkeys(settings, False), dict.fromkeys(settings, True)
+    alone = {title: off | dict.fromkeys(names, True) for title, names in ALONE.items()}
+    is_default = on.items() <= TrainerSettings().model_dump().items()
+    return (alone if ablation else {}) | {"ours": {}} | ({} if is_default else {"all": on})
+
+
+def _print(found: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    console.width = max(console.width, 116)
+    table = Table(title="CPU time of KTO for each real token, and how many times faster than stock TRL")
+    for column in ("", "ms a token", "one step", "three epochs", "SFT steps", "loss differs by"):
+        table.add_column(column, justify="right" if column else "left", no_wrap=True)
+    for result in found:
+        of_sft = result["of_sft_step"]
+        name = f"stock, {result['model']} {result['method']}"
+        table.add_row(name, _milliseconds(result, "stock"), "1", "1", _range(of_sft["stock"]), "")
+        for name, speed_up in result["speed_up"].items():
+            figures = (_range(speed_up["step"]), _range(speed_up["three_epochs"]), _range(of_sft[name]))
+            table.add_row(name, _milliseconds(result, name), *figures, f"{result['loss_difference'][name]:.0e}")
+        table.add_section()
+    console.print(table)
+
+
+def _last_line(result: dict[str, Any]) -> str:
+    from kto_bench import environment
+
+    figures = {name: _range(found["three_epochs"]) for name, found in result["speed_up"].items()}
+    more = f", {figures['all']} with prefix_kl" if "all" in figures else ""
+    return (
+        f"{result['model']} {result['method']}, three epochs with the reference pass: {figures['ours']} times stock's "
+        f"tokens a CPU second{more}, {len(result['samples']['stock'])} alternations: {environment()['command']}"
+    )
+
+
+def _milliseconds(result: dict[str, Any], name: str) -> str:
+    from statistics import median
+
+    return f"{1000 * median(result['samples'][name]):.2f}"
+
+
+def _range(figure: dict[str, float]) -> str:
+    return f"{figure['median']:.2f} ({figure['low']:.2f}–{figure['high']:.2f})"
+
+
+if __name__ == "__main__":
+    run(main)
