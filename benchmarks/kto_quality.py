@@ -10,8 +10,8 @@ benchmarks/results/kto_quality.json and kto_quality.svg.
 import time
 from contextlib import redirect_stdout
 from datetime import date
-from io import StringIO
 from importlib.metadata import version
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any
 

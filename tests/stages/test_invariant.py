@@ -76,7 +76,7 @@ def test_where_the_first_step_was_not_logged_nothing_is_said() -> None:
 def test_a_weight_of_0_is_a_0() -> None:
     recipe = EVEN | {"kto_undesirable_weight": 0}
     check_first_step([FIRST | {"loss": 0.25}], recipe)  # half of the rows count, each with 1/2
-    with pytest.raises(UserError, match="a loss of 0 to 0.5"):
+    with pytest.raises(UserError, match=r"a loss of 0 to 0\.5"):
         check_first_step([FIRST | {"loss": 0.6}], recipe)
 
 
