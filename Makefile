@@ -14,6 +14,8 @@ GPUS ?= 1
 PRICE ?=
 # SLOW=1 lets `make test` run what takes minutes, too: every recipe's two real steps.
 SLOW ?=
+# For `make dataset`: what the file's columns and labels mean, as in --map prompt=question --label-map up=true,down=false
+FLAGS ?=
 # Where pip finds torch, if not at its default: a machine without a GPU wants PyTorch's CPU builds.
 TORCH_INDEX_URL ?=
 
@@ -68,7 +70,7 @@ SFT_MODEL := $(if $(HAS_SFT),$(OUT)/sft$(call merged,sft)/done)
 KTO_MODEL := $(OUT)/kto$(call merged,kto)/done
 BASE_MODEL := $(if $(shell grep -sl '^base_model: $(TINY)$$' recipes/$(RECIPE)/*.yaml),$(TINY)/done)
 
-.PHONY: help kto-llama kto-qwen demo doctor data negatives sft kto eval report check test format recipe recipe-table lock clean FORCE
+.PHONY: help kto-llama kto-qwen demo doctor dataset data inspect negatives sft kto eval report check test format recipe recipe-table lock clean FORCE
 
 ##@ The chain
 demo: report ## The whole chain on a tiny model, no GPU needed: data to report, about five minutes
@@ -76,7 +78,11 @@ kto-llama: report ## The chain for Llama 3.1 8B; METHOD=qlora (24 GB) or lora (8
 kto-qwen: report ## The chain for Qwen2.5 3B Instruct, likewise
 doctor: $(DATA)/manifest.json $(BASE_MODEL) | $(ENVIRONMENT) ## What would go wrong, before a GPU hour is spent: PRICE=<$/hour> tells the cost
 	@$(PY) scripts/doctor.py --recipe recipes/$(RECIPE) --dataset $(DATA) --run $(OUT) $(if $(PRICE),--price $(PRICE))
+dataset: | $(ENVIRONMENT) ## Begin a dataset from a file: FROM=<file or hf:owner/name> NAME=<new name>; FLAGS= says what is in it
+	@$(PY) scripts/make_dataset.py --source '$(FROM)' --name '$(if $(filter environment,$(origin NAME)),,$(NAME))' $(FLAGS)
 data: $(DATA)/manifest.json ## Prepare DATASET as its dataset.yaml says
+inspect: $(DATA)/manifest.json | $(ENVIRONMENT) ## What is in the data: balance, lengths, repeats, shortcuts; of RUN, where its data are made
+	@$(PY) scripts/inspect_data.py $(if $(wildcard $(OUT)/data/manifest.json),$(OUT)/data,$(DATA)) --recipe recipes/$(RECIPE)
 negatives: $(OUT)/data/manifest.json ## Make undesirable answers where the dataset has none
 sft: $(SFT_MODEL) ## Supervised fine-tuning, then merge the adapter
 kto: $(KTO_MODEL) ## KTO from the SFT model, then merge the adapter
@@ -107,8 +113,9 @@ clean: ## Delete the demo's results and all caches; other runs are kept
 help:
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
 	  /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@printf '\n  %s\n  %s\n  %s\n' 'RECIPE=  one of: $(RECIPES)' 'DATASET= one of: $(DATASETS)' \
-	  'RUN=     name of the run; its files are in outputs/<RUN> (default: <RECIPE>--<DATASET>)'
+	@printf '\n%s\n%s\n%s\n' 'RECIPE=  one of: $(RECIPES)' 'DATASET= one of: $(DATASETS)' \
+	  'RUN=     name of the run; its files are in outputs/<RUN> (default: <RECIPE>--<DATASET>)' \
+	  | fold --spaces --width=90 | sed -E 's/^/  /; /^  ([A-Z]+=|$$)/! s/^/         /'
 
 # --- stages: file targets; those below FORCE look at content themselves and write only what changed --------
 FORCE:

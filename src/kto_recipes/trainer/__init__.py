@@ -12,6 +12,8 @@
         settings=TrainerSettings(ref_cache_dir="out/ref-cache"),
     )
     trainer.train()
+
+`TrainerSettings` says what each setting does and costs.
 """
 
 from typing import TYPE_CHECKING, Any
