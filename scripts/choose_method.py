@@ -44,7 +44,9 @@ def choose(run: Path, asked: str) -> tuple[str, str]:
 def begun_with(run: Path) -> str | None:
     """The method that the header of the run's own kto.yaml names, if it was begun."""
     recipe = run / "kto.yaml"
-    match = re.search(r"(?m)^# Run: .*METHOD=([\w-]+)", recipe.read_text(encoding="utf-8")) if recipe.is_file() else None
+    match = (
+        re.search(r"(?m)^# Run: .*METHOD=([\w-]+)", recipe.read_text(encoding="utf-8")) if recipe.is_file() else None
+    )
     return match[1] if match else None
 
 

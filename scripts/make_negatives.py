@@ -1,5 +1,7 @@
 """Make undesirable answers for a dataset that has only good ones, with a run's own base model.
 
+A dataset that has undesirable answers of its own is taken over as it is.
+
     python scripts/make_negatives.py --recipe recipes/tiny-llama-lora --dataset datasets/chat-like-me \
         --out outputs/tiny-llama-lora--chat-like-me/data
 

@@ -65,7 +65,7 @@ def make_dataset(tmp_path) -> Callable[..., Path]:
         (folder / "result.json").write_text(json.dumps(export), encoding="utf-8")
         # JSON is YAML
         values = {"source": "result.json", "persona": "Nina", "split": {"eval_fraction": 0.5}} | settings
-        (folder / "dataset.yaml").write_text(json.dumps(values), encoding="utf-8")
+        (folder / "dataset.yaml").write_text(json.dumps(values, ensure_ascii=False), encoding="utf-8")
         return folder
 
     return make

@@ -31,7 +31,15 @@ def complaint(folder: Path, text: str) -> str:
     return message.removeprefix(f"{folder / 'dataset.yaml'}: ")
 
 
-def test_a_source_and_a_persona_are_enough(tmp_path):
+def test_a_source_is_enough(tmp_path):
+    settings = load(tmp_path, "source: votes.jsonl\n")
+    assert (settings.persona, settings.fields, settings.label_map, settings.threshold) == (None, {}, {}, None)
+    assert (settings.raters, settings.contradictions, settings.on_error) == ("majority", "drop", "stop")
+    clean = settings.clean
+    assert (clean.unicode, clean.redact, clean.near_duplicates, clean.phone_region) == ("NFC", [], None, None)
+
+
+def test_a_chat_has_a_persona_and_a_system_prompt(tmp_path):
     settings = load(tmp_path, GOOD)
     assert (settings.source, settings.persona) == ("result.json", "Nina")
     assert settings.negatives is None
@@ -57,6 +65,36 @@ def test_each_setting_that_is_written_is_what_counts(tmp_path):
     assert [s.share for s in settings.negatives.strategies] == [0.6, 0.4]
 
 
+def test_what_is_said_about_votes_is_what_counts(tmp_path):
+    settings = load(
+        tmp_path,
+        "source: votes.csv\nformat: table\n"
+        "fields: {prompt: question, completion: answer, label: thumb, rater: who.id}\n"
+        "label_map: {good: true, 'no': false, 5: true, -1: false, 2.5: true}\nthreshold: 3\n"
+        "raters: unanimous\ncontradictions: latest\non_error: skip\ndate_order: mdy\nreactions: {👍: true, 👎: false}\n"
+        "clean: {max_chars: 9000, unicode: NFKC, redact: [email, phone], phone_region: IT, near_duplicates: 0.9}\n",
+    )
+    assert settings.fields == {"prompt": "question", "completion": "answer", "label": "thumb", "rater": "who.id"}
+    assert settings.label_map == {"good": True, "no": False, "5": True, "-1": False, "2.5": True}
+    assert (settings.threshold, settings.raters, settings.contradictions) == (3, "unanimous", "latest")
+    assert (settings.on_error, settings.date_order) == ("skip", "mdy")
+    assert settings.reactions == {"👍": True, "👎": False}
+    clean = settings.clean
+    assert (clean.max_chars, clean.unicode, clean.redact) == (9000, "NFKC", ["email", "phone"])
+    assert (clean.phone_region, clean.near_duplicates) == ("IT", 0.9)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (GOOD + "persona: Marco\n", "not valid YAML: key 'persona' stands here a second time"),
+        ("source: a\nsplit:\n  seed: 1\n  seed: 2\n", "not valid YAML: key 'seed' stands here a second time"),
+    ],
+)
+def test_a_key_that_stands_twice_is_refused_and_no_value_is_chosen(tmp_path, text, said):
+    assert complaint(tmp_path, text).startswith(said)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -77,7 +115,6 @@ def test_an_unknown_key_is_refused_and_the_nearest_known_one_named(tmp_path, tex
     ("text", "said"),
     [
         ("persona: Nina\n", "source: this setting is missing"),
-        ("source: result.json\n", "persona: this setting is missing"),
         (GOOD + "turns: {max_turns: 1}\n", "turns.max_turns: Input should be greater than or equal to 2, found 1"),
         (GOOD + "turns: {conversation_gap_hours: 0}\n", "turns.conversation_gap_hours: "),
         (GOOD + "turns: {max_history_turns: 0}\n", "turns.max_history_turns: "),
@@ -86,6 +123,20 @@ def test_an_unknown_key_is_refused_and_the_nearest_known_one_named(tmp_path, tex
         (GOOD + "split: {seed: later}\n", "split.seed: "),
         (GOOD + "chat: 222\n", "chat: Input should be a valid string, found 222"),
         (GOOD + "negatives: {strategies: []}\n", "negatives.strategies: "),
+        (GOOD + "label_map: {yes: true}\n", "label_map: put each label in quotes: YAML takes yes, no, on, off, "),
+        (GOOD + "label_map: {good: fine}\n", "label_map.good: "),
+        (GOOD + "label_map: good\n", "label_map: "),
+        (GOOD + "fields: {question: q}\n", "fields.question: Input should be 'system', 'prompt', "),
+        (GOOD + "raters: most\n", "raters: Input should be 'majority', 'latest' or 'unanimous', found 'most'"),
+        (GOOD + "contradictions: keep\n", "contradictions: Input should be 'drop', 'majority' or 'latest', found"),
+        (GOOD + "on_error: ignore\n", "on_error: Input should be 'stop' or 'skip', found 'ignore'"),
+        (GOOD + "date_order: dm\n", "date_order: Input should be 'dmy', 'mdy' or 'ymd', found 'dm'"),
+        (GOOD + "reactions: {👍: up}\n", "reactions.👍: "),
+        (GOOD + "clean: {redact: [name]}\n", "clean.redact.0: Input should be 'email', 'phone', 'card' or 'iban', "),
+        (GOOD + "clean: {near_duplicates: 1}\n", "clean.near_duplicates: Input should be less than 1, found 1"),
+        (GOOD + "clean: {unicode: NFD}\n", "clean.unicode: "),
+        (GOOD + "clean: {phone_region: Italy}\n", "clean.phone_region: "),
+        (GOOD + "clean: {max_chars: 0}\n", "clean.max_chars: "),
         (GOOD + "negatives: {strategies: [{strategy: shuffle, share: 1}]}\n", "negatives.strategies.0: "),
         (
             GOOD + "negatives: {per_positive: 0, strategies: [{strategy: template, share: 1}]}\n",

@@ -69,6 +69,19 @@ def check_kto_row(value: Any, where: str) -> KtoRow:
     return row
 
 
+def are_messages(value: Any) -> bool:
+    """Whether `value` is a list of messages, with nothing else in them."""
+    if type(value) is not list:
+        return False
+    for message in value:
+        if type(message) is not dict or len(message) != 2 or type(message.get("content")) is not str:
+            return False
+        role = message.get("role")
+        if role != "user" and role != "assistant" and role != "system":
+            return False
+    return True
+
+
 def check_sft_row(value: Any, where: str) -> SftRow:
     """`value` as an SFT row; see `check_kto_row`."""
     row = _validated(_SFT, value, where)

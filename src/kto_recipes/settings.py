@@ -4,10 +4,12 @@ import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from kto_recipes.errors import UserError
+from kto_recipes.prepare.clean import UnicodeForm
+from kto_recipes.prepare.redact import Kind
+from kto_recipes.recipe.text import load_mapping
 
 
 class _Settings(BaseModel):
@@ -25,6 +27,16 @@ class Turns(_Settings):
 class Split(_Settings):
     eval_fraction: float = Field(0.1, gt=0, lt=1)
     seed: int = 0
+
+
+class Clean(_Settings):
+    """What is done to every text, and which rows are left out for it."""
+
+    max_chars: int = Field(100_000, ge=1)  # a row with more characters, prompt and answer together, is left out
+    unicode: UnicodeForm = "NFC"
+    redact: list[Kind] = []
+    phone_region: str | None = Field(None, pattern="^[A-Z]{2}$")  # none: only numbers that begin with + are found
+    near_duplicates: float | None = Field(None, gt=0, lt=1)  # Jaccard similarity from which a row is left out
 
 
 class BaseSample(_Settings):
@@ -45,6 +57,9 @@ class Template(_Settings):
     share: float = Field(gt=0, le=1)
 
 
+FieldName = Literal[
+    "system", "prompt", "completion", "label", "chosen", "rejected", "conversation", "rater", "time"
+]
 Strategy = Annotated[BaseSample | Template, Field(discriminator="strategy")]
 
 
@@ -58,11 +73,30 @@ class DatasetSettings(_Settings):
     source: str  # a path, relative to the folder of dataset.yaml
     format: str | None = None  # none: found by content
     chat: str | None = None  # of an account's export, the chat to read: its name or id
-    persona: str  # whose replies are learned: a display name or an id
+    persona: str | None = None  # of a chat, whose replies are learned: a display name or an id
     system_prompt: str = "You are {persona}, chatting with {other}. Respond naturally in their conversational style."
+    date_order: Literal["dmy", "mdy", "ymd"] | None = None  # of a chat whose dates can be read in two ways
+    reactions: dict[str, bool] | None = None  # of a chat, emoji that are votes: true for a good reply
+    fields: dict[FieldName, str] = {}  # of votes and training sets: our name → the file's
+    label_map: dict[str, bool] = {}
+    threshold: float | None = None  # a rating of at least this is desirable
+    raters: Literal["majority", "latest", "unanimous"] = "majority"
+    contradictions: Literal["drop", "majority", "latest"] = "drop"
+    on_error: Literal["stop", "skip"] = "stop"
+    clean: Clean = Clean()
     turns: Turns = Turns()
     split: Split = Split()
     negatives: Negatives | None = None
+
+    @field_validator("label_map", mode="before")
+    @classmethod
+    def _has_keys_as_they_stand_in_the_file(cls, value: Any) -> Any:
+        """Numbers as keys are taken for text; yes, no, on and off without quotes are already lost."""
+        if not isinstance(value, dict):
+            return value
+        if any(isinstance(key, bool) for key in value):
+            raise ValueError("put each label in quotes: YAML takes yes, no, on, off, true and false for something else")
+        return {str(key): label for key, label in value.items()}
 
     @field_validator("system_prompt")
     @classmethod
@@ -83,12 +117,7 @@ def load_settings(path: Path) -> DatasetSettings:
     if not path.is_file():
         known = sorted(p.parent.name for p in path.parent.parent.glob("*/dataset.yaml"))
         raise UserError(f"{path}: no such file; the datasets here are: {', '.join(known) or 'none'}")
-    try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date that there is not
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(value, dict):
-        raise UserError(f"{path}: expected keys such as source: and persona:, found {type(value).__name__}")
+    value = load_mapping(path, "source: and persona:")
     try:
         settings = DatasetSettings.model_validate(value)
     except ValidationError as error:
@@ -105,7 +134,7 @@ def _check_shares(settings: DatasetSettings, path: Path) -> None:
 
 
 def _sentence(error: Any) -> str:
-    place = ".".join(str(part) for part in error["loc"])
+    place = ".".join(str(part) for part in error["loc"] if part != "[key]")
     if error["type"] == "extra_forbidden":
         key = str(error["loc"][-1])
         known = {name for model in _Settings.__subclasses__() for name in model.model_fields}

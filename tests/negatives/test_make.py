@@ -12,7 +12,7 @@ from tiny_models import LLAMA_RECIPE, llama_tokenizer, random_llama
 
 from kto_recipes.errors import UserError
 from kto_recipes.negatives.make import make_run_data
-from kto_recipes.prepare.chats import prepare
+from kto_recipes.prepare.dataset import prepare
 from kto_recipes.rows import read_kto
 from kto_recipes.settings import load_settings
 
@@ -233,6 +233,56 @@ def test_a_dataset_without_a_way_to_make_negatives_is_told_so(make_dataset):
     prepare(folder)
     with pytest.raises(UserError, match=r"chats: has only good answers .*add negatives: to its dataset\.yaml"):
         make(folder)
+
+
+# --- a dataset that has undesirable answers -----------------------------------------------------------------
+
+
+@pytest.fixture
+def rated(tmp_path) -> Path:
+    """A prepared dataset of votes, which asks for negatives all the same."""
+    folder = tmp_path / "votes"
+    folder.mkdir()
+    rows = [{"prompt": f"q {n}", "completion": f"a {n}", "label": n % 3 == 0} for n in range(40)]
+    (folder / "votes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    values = {"source": "votes.jsonl", "split": {"eval_fraction": 0.5}, "negatives": {"strategies": TEMPLATE}}
+    (folder / "dataset.yaml").write_text(json.dumps(values))
+    prepare(folder)
+    return folder
+
+
+def test_a_dataset_with_undesirable_answers_is_taken_over_as_it_is(rated):
+    out = make(rated)
+    prepared, manifest = (json.loads((folder / "manifest.json").read_bytes()) for folder in (rated, out))
+    for name in ("kto.train.jsonl", "kto.eval.jsonl"):
+        assert (out / name).read_bytes() == (rated / name).read_bytes()
+        assert manifest["written"][name] == prepared["written"][name]
+    for key in ("groups", "weights", "distance", "dataset"):
+        assert manifest[key] == prepared[key]
+    assert (manifest["read"], manifest["left_out"]) == (40, {})
+    assert "strategies" not in manifest
+
+
+def test_it_is_taken_over_once_and_again_when_its_rows_changed(rated):
+    out = make(rated)
+    before = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in out.iterdir()}
+    settings = load_settings(rated / "dataset.yaml")
+    assert not make_run_data(rated, out, LLAMA_RECIPE | NO_MODEL, settings, lambda name, rows: lambda done: None)
+    assert {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in out.iterdir()} == before
+    path = rated / "votes.jsonl"
+    path.write_text(path.read_text().replace("a 7", "another 7"))
+    prepare(rated)
+    assert (make(rated) / "kto.train.jsonl").read_bytes() == (rated / "kto.train.jsonl").read_bytes()
+
+
+def test_rows_that_were_changed_by_hand_are_not_taken_over(rated):
+    path = rated / "kto.train.jsonl"
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(
+        UserError, match=r"kto\.train\.jsonl: was changed after it was prepared; prepare the dataset again"
+    ):
+        make(rated)
+    assert not (rated.parent / "data" / "manifest.json").exists()
 
 
 # --- the manifest -------------------------------------------------------------------------------------------

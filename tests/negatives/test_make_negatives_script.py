@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kto_recipes.prepare.chats import prepare
+from kto_recipes.prepare.dataset import prepare
 
 NEGATIVES = {"strategies": [{"strategy": "template", "share": 1}]}
 LINES = [(24 * day + half, ("Marco", "Nina")[half], f"words {day}.{half}") for day in range(20) for half in (0, 1)]

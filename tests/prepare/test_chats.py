@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kto_recipes.errors import UserError
-from kto_recipes.prepare.chats import prepare
+from kto_recipes.prepare.dataset import prepare
 from kto_recipes.rows import read_kto, read_sft
 
 OUTPUTS = [f"{kind}.{split}.jsonl" for kind in ("positives", "sft") for split in ("eval", "train")]
@@ -246,6 +246,79 @@ def test_what_cannot_be_prepared_leaves_what_was_prepared_before(make_dataset):
     with pytest.raises(UserError, match="'Nobody' wrote nothing"):
         prepare(folder)
     assert {name: (folder / name).read_bytes() for name in before} == before
+
+
+# --- reactions ----------------------------------------------------------------------------------------------
+
+
+def with_reactions(folder: Path, emoji_of: dict[str, str]) -> None:
+    """Put one reaction of Marco's under each message with such a text."""
+    export = json.loads((folder / "result.json").read_bytes())
+    for message in export["messages"]:
+        if emoji := emoji_of.get(message["text"]):
+            recent = [{"from": "Marco", "from_id": "user2", "date": "2025-01-12T10:05:00"}]
+            message["reactions"] = [{"type": "emoji", "count": 1, "emoji": emoji, "recent": recent}]
+    (folder / "result.json").write_text(json.dumps(export), encoding="utf-8")
+
+
+def test_with_reactions_as_votes_the_replies_that_have_one_are_rated_answers(make_dataset):
+    emoji = {f"replies {n}.0": "👍" if n % 2 else "👎" for n in range(40)} | {"replies 1.1": "👎", "replies 2.1": "🤔"}
+    folder = make_dataset(talk(40), reactions={"👍": True, "👎": False})
+    with_reactions(folder, emoji)
+    manifest = prepare(folder).manifest
+    rows = read_kto(folder / "kto.train.jsonl") + read_kto(folder / "kto.eval.jsonl")
+    found = {row["completion"][0]["content"]: row for row in rows}
+    assert {said: row["label"] for said, row in found.items()} == {
+        said: emoji[said] == "👍" for said in emoji if said != "replies 2.1"
+    }
+    assert found["replies 1.1"]["prompt"] == [SYSTEM, user("says 1.0"), assistant("replies 1.0"), user("says 1.1")]
+    assert (manifest["read"], manifest["left_out"]) == (42, {"reaction that is no vote": 1})
+    desirable = {row["messages"][-1]["content"] for row in sft(folder)}
+    assert desirable == {said for said in found if found[said]["label"]}
+
+
+def test_without_the_setting_reactions_change_nothing(make_dataset):
+    folder = make_dataset(talk(8))
+    prepare(folder)
+    before = [(folder / name).read_bytes() for name in OUTPUTS]
+    with_reactions(folder, {f"replies {n}.0": "👎" for n in range(8)})
+    assert not prepare(folder).was_current
+    assert [(folder / name).read_bytes() for name in OUTPUTS] == before
+
+
+# --- what is said about the persona -------------------------------------------------------------------------
+
+
+def test_a_chat_without_a_persona_is_refused_with_those_who_could_be_it(make_dataset):
+    folder = make_dataset(talk(8), persona=None)
+    with pytest.raises(UserError) as error:
+        prepare(folder)
+    assert str(error.value) == (
+        f"{folder / 'dataset.yaml'}: result.json is a chat; say as persona: whose replies are learned: "
+        "Marco (user2, 16 messages), Nina (user1, 16 messages)"
+    )
+
+
+def test_a_persona_that_is_not_in_the_chat_is_refused_with_the_file_that_names_it(make_dataset):
+    folder = make_dataset(talk(8), persona="Ada")
+    with pytest.raises(UserError) as error:
+        prepare(folder)
+    assert str(error.value).startswith(f"{folder / 'dataset.yaml'}: persona 'Ada' wrote nothing in chat 'Marco'; in it")
+
+
+def test_what_is_redacted_in_a_chat_has_one_placeholder_through_a_conversation(make_dataset):
+    lines = [*talk(8), (900, "Marco", "I am a@b.com"), (900.1, "Nina", "and x@y.com?"), (900.2, "Marco", "mine")]
+    folder = make_dataset([*lines, (900.3, "Nina", "x@y.com it is")], clean={"redact": ["email"]})
+    assert prepare(folder).manifest["redacted"] == {"email": 3}
+    (row,) = (row for row in sft(folder) if "email" in str(row))
+    assert [m["content"] for m in row["messages"][1:]] == [
+        "I am [email 1]",
+        "and [email 2]?",
+        "mine",
+        "[email 2] it is",
+    ]
+    (row,) = (row for row in positives(folder) if "it is" in row["completion"][0]["content"])
+    assert row["completion"] == [assistant("[email 2] it is")]
 
 
 # --- which chat ---------------------------------------------------------------------------------------------

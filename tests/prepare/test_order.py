@@ -3,11 +3,12 @@
 from collections import Counter
 from itertools import groupby
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kto_recipes.prepare.order import interleave, smallest_distance
+from kto_recipes.prepare.order import interleave, smallest_distance, stable_order
 from kto_recipes.rows import KtoRow
 
 SEEDS = st.integers(0, 2**32)
@@ -56,6 +57,27 @@ def test_where_every_prompt_has_as_many_answers_siblings_are_as_far_apart_as_the
     assert smallest_distance(ordered) == prompts
 
 
+@given(DATASETS, SEEDS)
+def test_between_two_answers_to_one_prompt_there_are_its_share_of_all_rows_but_for_one_for_each_number_of_answers(
+    rows, seed
+):
+    counts = Counter(map(asked, rows))
+    different = len(set(counts.values()))
+    last: dict[str, int] = {}
+    for index, one in enumerate(interleave(rows, seed)):
+        prompt = asked(one)
+        if prompt in last:
+            assert index - last[prompt] >= len(rows) / counts[prompt] - different
+        last[prompt] = index
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_siblings_are_64_rows_apart_where_that_can_be(seed):
+    # 1 prompt of 15 answers, 10 of 7, 100 of 2 and 785 of 1: 1070 rows, of which the first has every 71st
+    labels = [[True] * 15] + [[False] * 7] * 10 + [[True, False]] * 100 + [[True]] * 785
+    assert smallest_distance(interleave(dataset(labels), seed)) >= 64
+
+
 @given(st.integers(20, 60), st.integers(1, 10), st.booleans(), SEEDS)
 def test_the_rarer_class_comes_again_and_again_through_the_whole_file(prompts, others, rare, seed):
     ordered = interleave(dataset([[rare] + [not rare] * others] * prompts), seed)
@@ -78,6 +100,12 @@ def test_the_seed_decides_the_order():
     rows = dataset([[True, False]] * 50)
     assert interleave(rows, 1) == interleave(rows, 1)
     assert interleave(rows, 1) != interleave(rows, 2)
+
+
+@given(st.lists(st.integers(0, 5), max_size=30))
+def test_the_fast_order_is_the_stable_one(numbers):
+    values = np.array(numbers, dtype=np.int64)
+    assert stable_order(values).tolist() == np.argsort(values, kind="stable").tolist()
 
 
 @pytest.mark.parametrize(

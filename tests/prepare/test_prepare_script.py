@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from vote_logs import filler, vote
 
 REPO = Path(__file__).parents[2]
 
@@ -32,6 +33,26 @@ def test_it_says_what_became_of_every_message_and_a_second_time_nothing(make_dat
     again = run_script("prepare_data.py", folder)
     assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
     assert content(folder) == before
+
+
+def test_of_votes_it_says_the_counts_and_works_out_the_weights(make_votes, run_script):
+    rows = [*filler(30), *(vote(f"good {n}", "a") for n in range(20)), vote("q", "same"), vote("q", "same"), "torn"]
+    folder = make_votes(rows, on_error="skip", clean={"redact": ["email"]})
+    done = run_script("prepare_data.py", folder, "--rejected")
+    assert (done.returncode, done.stderr) == (0, "")
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    written, weights = manifest["written"], manifest["weights"]
+    first, train, held_out, arithmetic, last, skipped = done.stdout.splitlines()
+    assert first == f"{folder}: 53 answers read; left out: 1 repeated, 1 unreadable"
+    for split, line in (("train", train), ("eval", held_out)):
+        about = written[f"kto.{split}.jsonl"]
+        assert f"{about['desirable']} desirable and {about['undesirable']:6} undesirable" in line
+    product = weights["desirable"] * weights["n_desirable"] / (weights["undesirable"] * weights["n_undesirable"])
+    assert arithmetic.endswith(f"undesirable) = {round(product, 4):g}, advised is 1 to 4/3")
+    assert f"({weights['desirable']:g} × {weights['n_desirable']} desirable)" in arithmetic
+    assert last == f"  details in {folder / 'manifest.json'}"
+    assert skipped.startswith(f"  skipped: {folder / 'votes.jsonl'}:53: not valid JSON")
+    assert len((folder / "rejected.jsonl").read_bytes().splitlines()) == 2
 
 
 def test_the_demo_dataset_can_be_prepared_from_what_is_committed(tmp_path, run_script):

@@ -2,15 +2,30 @@
 
 from collections import defaultdict
 
+import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from kto_recipes.prepare.split import is_eval, joined_groups
+from kto_recipes.prepare.split import draw, held_out
+from kto_recipes.prepare.split import joined_groups as joined_numbers
 
 GROUPS = st.text("abc019:", min_size=1, max_size=4)
 PAIRS = st.lists(st.tuples(GROUPS, st.integers(0, 12)), max_size=40)
 FRACTIONS = st.floats(0.01, 0.99)
+
+
+def joined_groups(pairs: list[tuple[str, int]]) -> dict[str, str]:
+    """Each group's representative, by name."""
+    names = sorted({group for group, _ in pairs})
+    groups = np.array([names.index(group) for group, _ in pairs], dtype=np.uint64)
+    prompts = np.array([prompt for _, prompt in pairs], dtype=np.uint64)
+    joined = joined_numbers(groups, prompts).tolist()
+    return {group: names[number] for (group, _), number in zip(pairs, joined, strict=True)}
+
+
+def is_eval(group: str, fraction: float, seed: int) -> bool:
+    return bool(held_out(np.array([draw(group, seed)], dtype=np.uint64), fraction)[0])
 
 
 def connected(pairs: list[tuple[str, int]]) -> dict[str, frozenset[str]]:
@@ -82,3 +97,8 @@ def test_another_seed_holds_out_others():
     names = [f"chat:{number}" for number in range(1000)]
     first, second = ({name for name in names if is_eval(name, 0.5, seed)} for seed in (0, 1))
     assert 150 < len(first & second) < 350  # 250 if independent
+
+
+def test_the_draw_is_the_same_on_every_machine():
+    # printf '7:chat:1' | sha256sum: its first eight bytes
+    assert draw("chat:1", 7) == 0xC0292B936F420C04

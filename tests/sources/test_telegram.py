@@ -1,13 +1,18 @@
 """Telegram exports: what is read of a message, what is left out and why, and the files of two schemas."""
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import pytest
+from damaged_files import TEXTS, damaged, nothing_but_a_user_error
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from kto_recipes.errors import UserError
-from kto_recipes.sources import Chat, ChatMessage, read_chats
+from kto_recipes.sources import Chat, ChatMessage, read_chats, telegram
+from kto_recipes.sources.chat import Reaction
 
 MEDIA_NOT_SAVED = "(File not included. Change data exporting settings to download.)"
 
@@ -220,7 +225,7 @@ def test_a_telegram_export_is_found_by_its_content_whatever_its_name(tmp_path):
     assert chat.messages[0].text == "hello"
 
 
-@pytest.mark.parametrize("text", ["[05/03/2025, 10:14:33] Ana: hi\n", "[]", '{"a": 1}', "a,b\n1,2\n"])
+@pytest.mark.parametrize("text", ["[]", '{"a": 1}', "a,b\n1,2\n"])
 def test_another_format_is_not_taken_for_telegram_and_the_message_says_what_was_looked_for(tmp_path, text):
     path = tmp_path / "file"
     path.write_text(text)
@@ -311,3 +316,174 @@ def test_the_byte_position_counts_bytes_where_letters_take_several(tmp_path):
     byte = path.read_bytes().index(b"}")
     with pytest.raises(UserError, match=rf"not valid JSON at byte {byte} "):
         list(read_chats(path))
+
+
+# --- what exporters get wrong -------------------------------------------------------------------------------
+
+
+def written(folder: Path, text: str) -> Path:
+    """An export whose only message ends with `text`, a piece of JSON as an exporter wrote it."""
+    path = folder / "result.json"
+    path.write_text(
+        '{"name": "Ana", "type": "personal_chat", "id": 222, "messages": [\n'
+        '{"id": 1, "type": "message", "date_unixtime": "1736676000", "from": "Ana", "from_id": "user222",\n'
+        f"{text}\n}}]}}",
+        encoding="utf-8",
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (r'"text": "a\x1bb"', "a\x1bb"),
+        (r'"text": "\x01\x0F"', "\x01\x0f"),
+        (r'"text": "C:\\x86 and \\\x1b"', "C:\\x86 and \\\x1b"),  # the first is a backslash and x86
+        (r'"text": "\u00e8\n\x02"', "è\n\x02"),
+    ],
+)
+def test_control_characters_that_an_older_exporter_wrote_in_its_own_way_are_read(tmp_path, text, expected):
+    (chat,) = telegram.read(written(tmp_path, text), "here")
+    assert chat.messages[0].text == expected
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "video_files/sticker.webm",
+        "video_files/sticker (2).webm",
+        "(File unavailable, please try again later)",
+        '"stickers/quoted.webp"',
+        "5368324170671202286",
+        "null",
+    ],
+)
+@pytest.mark.parametrize("after", ["\n", ",\n", "\r\n"])
+def test_a_custom_emoji_whose_file_has_no_quotes_is_read(tmp_path, file, after):
+    last = '"n": 1' if "," in after else ""
+    emoji = f'{{"type": "custom_emoji", "text": "😁",\n"document_id": {file}{after}{last}}}'
+    (chat,) = telegram.read(written(tmp_path, f'"text": ["so ", {emoji}, ""]'), "here")
+    assert chat.messages[0].text == "so 😁"
+
+
+def test_a_text_that_speaks_of_a_document_id_is_left_as_it_is(tmp_path):
+    said = 'he wrote "document_id": stickers/a.webm, without quotes'
+    (only,) = read_messages(tmp_path, message(text=said))
+    assert only.text == said
+
+
+def test_a_gift_whose_text_stands_twice_keeps_the_real_one(tmp_path):
+    (chat,) = telegram.read(written(tmp_path, '"text": "for you",\n"text": ""'), "here")
+    assert chat.messages[0].text == "for you"
+
+
+# --- reactions ----------------------------------------------------------------------------------------------
+
+
+def votes(folder: Path, *reactions: dict[str, Any], **more: Any) -> list[Reaction]:
+    return read_messages(folder, message(reactions=list(reactions), **more))[0].votes
+
+
+def test_a_reaction_is_read_with_who_and_when_on_the_clock_of_the_message(tmp_path):
+    who = {"from": "Ben", "from_id": "user111", "date": "2025-01-12T11:00:30"}
+    (only,) = votes(tmp_path, {"type": "emoji", "count": 1, "emoji": "👍", "recent": [who]}, date="2025-01-12T11:00:00")
+    # The message says 1736676000 (10:00 UTC) and 11:00 local: half a minute later is 1736676030.
+    assert only == Reaction("👍", 1, [("user111", 1736676030.0)])
+
+
+def test_in_a_large_chat_more_reacted_than_are_named(tmp_path):
+    who = {"from": None, "from_id": 9, "date": "hidden"}
+    found = votes(
+        tmp_path,
+        {"type": "emoji", "count": 40, "emoji": "❤", "recent": [who]},
+        {"type": "custom_emoji", "count": 2, "document_id": "5368"},
+        {"type": "paid", "count": 3},
+    )
+    assert found == [Reaction("❤", 40, [("user9", None)]), Reaction("5368", 2), Reaction("paid", 3)]
+
+
+def test_a_message_without_reactions_has_no_votes(tmp_path):
+    (only,) = read_messages(tmp_path, message())
+    assert only.votes == []
+
+
+@pytest.mark.parametrize("reactions", [{"👍": 1}, ["👍"], [{"emoji": "👍", "recent": 5}], [{"recent": ["Ana"]}]])
+def test_reactions_of_another_shape_are_refused_with_their_place(tmp_path, reactions):
+    with pytest.raises(UserError, match=r"messages\[0\]: \"(reactions|recent)\" is not a list of objects"):
+        read_messages(tmp_path, message(reactions=reactions))
+
+
+# --- size and damage ----------------------------------------------------------------------------------------
+
+
+def account(chats: int, messages: int) -> bytes:
+    listed = [
+        {"name": f"chat {n}", "type": "personal_chat", "id": n, "messages": [message(m) for m in range(messages)]}
+        for n in range(chats)
+    ]
+    return json.dumps({"personal_information": {"user_id": 1}, "chats": {"list": listed}}, indent=1).encode()
+
+
+def peak(path: Path) -> int:
+    tracemalloc.start()
+    for _ in telegram.read(path, "here"):
+        pass
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return most
+
+
+def test_memory_holds_one_chat_however_many_there_are(tmp_path):
+    few, many = tmp_path / "few.json", tmp_path / "many.json"
+    few.write_bytes(account(3, 300))
+    many.write_bytes(account(30, 300))
+    peak(few)  # the first run fills caches
+    assert peak(many) < 1.5 * peak(few)
+
+
+def test_the_chats_before_a_mistake_are_handed_out_before_it_is_found(tmp_path):
+    path = tmp_path / "result.json"
+    path.write_bytes(account(3, 300)[:-60])
+    chats = telegram.read(path, "here")
+    assert [next(chats).name, next(chats).name] == ["chat 0", "chat 1"]
+    with pytest.raises(UserError, match=r"here: not valid JSON at byte .* cut short"):
+        next(chats)
+
+
+def test_what_follows_an_export_is_a_mistake(tmp_path):
+    path = tmp_path / "result.json"
+    path.write_bytes(account(1, 1) * 2)
+    with pytest.raises(UserError, match=r"here: not valid JSON at byte \d+ .*Extra data"):
+        list(telegram.read(path, "here"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"guild": {"id": "1"}, "channel": {"type": "x"}, "messages": []}',
+        '{"messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}]}',
+    ],
+)
+def test_other_formats_with_messages_are_not_taken_for_telegrams(tmp_path, text):
+    assert not telegram.looks_like(text.encode(), tmp_path)
+
+
+@given(data=st.data())
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_damaged_export_is_read_or_refused_with_a_sentence(tmp_path, data):
+    reaction = {"type": "emoji", "count": 1, "emoji": "👍", "recent": [{"from_id": "user1", "date": "2025-01-12"}]}
+    parts = ["a", {"type": "code", "text": "è\ud83d"}]
+    chat = {"name": "Ana", "id": 1, "messages": [message(text=parts, reactions=[reaction]), message(2)]}
+    whole = json.dumps({"chats": {"list": [chat]}} if data.draw(st.booleans()) else chat).encode()
+    damage = data.draw(damaged(whole))
+    nothing_but_a_user_error(lambda path: telegram.read(path, str(path)), tmp_path / "result.json", damage)
+
+
+@given(st.lists(st.tuples(TEXTS, st.sampled_from(["user1", "user2"])), max_size=5), st.booleans())
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_every_text_comes_back_as_it_was_sent(tmp_path, sent, ascii_only):
+    path = tmp_path / "result.json"
+    messages = [message(text=text, from_id=sender) for text, sender in sent]
+    path.write_text(json.dumps({"messages": messages}, ensure_ascii=ascii_only), encoding="utf-8", newline="")
+    (chat,) = telegram.read(path, "here")
+    assert [(m.text, m.sender_id) for m in chat.messages] == sent

@@ -1,13 +1,14 @@
-"""Make a run's KTO data: the dataset's good answers, and undesirable ones for the same prompts."""
+"""A run's KTO data: the dataset's own, or its good answers and undesirable ones made for the same prompts."""
 
 import random
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from kto_recipes.errors import UserError
-from kto_recipes.files import model_sha256
+from kto_recipes.files import atomic_write, model_sha256, sha256
 from kto_recipes.negatives import STRATEGIES, Context
 from kto_recipes.prepare.manifest import describe_input, describe_output, is_current, read_manifest, write_manifest
 from kto_recipes.prepare.order import interleave, smallest_distance
@@ -35,6 +36,8 @@ def make_run_data(
         on_strategy: called with a strategy's name and number of rows; answers what to call as rows are done.
     """
     prepared = read_manifest(dataset)
+    if "kto.train.jsonl" in prepared["written"]:
+        return _take_over(dataset, out, prepared)
     if settings.negatives is None:
         raise UserError(
             f"{dataset}: has only good answers and names no way to make undesirable ones; "
@@ -81,6 +84,33 @@ def make_run_data(
         distance=distance,
         strategies={split: dict(Counter(row["meta"]["strategy"] for row in negatives[split])) for split in SPLITS},
         settings=recorded,
+    )
+    return True
+
+
+def _take_over(dataset: Path, out: Path, prepared: dict[str, Any]) -> bool:
+    """Copy the rows of a dataset that has answers of both labels; False when that was done already."""
+    names = [f"kto.{split}.jsonl" for split in SPLITS]
+    inputs = [describe_input(dataset / name, out) for name in names]
+    recorded = {"negatives": None}
+    if is_current(out, inputs, recorded):
+        return False
+    written = {name: prepared["written"][name] for name in names}
+    for name in names:
+        with (dataset / name).open("rb") as rows, atomic_write(out / name) as file:
+            shutil.copyfileobj(rows, file)
+        if sha256(out / name) != written[name]["sha256"]:
+            raise UserError(f"{dataset / name}: was changed after it was prepared; prepare the dataset again")
+    write_manifest(
+        out,
+        dataset=dataset.name,
+        inputs=inputs,
+        read=sum(written[name]["rows"] for name in names),
+        left_out=Counter(),
+        written=written,
+        counted=tuple(names),
+        settings=recorded,
+        **{key: prepared[key] for key in ("groups", "weights", "distance")},
     )
     return True
 

@@ -4,39 +4,83 @@ TRL pairs each prompt with the completion of the row before it inside a micro-ba
 answers to one prompt must not stand near each other, and a stretch of one class makes one-class batches.
 """
 
-import random
-from collections import defaultdict
+import numpy as np
+from xxhash import xxh3_64_intdigest
 
 from kto_recipes.rows import KtoRow, prompt_key
 
 
-def interleave(rows: list[KtoRow], seed: int) -> list[KtoRow]:
-    """Shuffle the prompts by `seed`, then lay their answers out so that siblings and classes are spread.
+def training_order(prompts: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
+    """The rows' places in the order of training: prompts shuffled, siblings far apart, the classes mixed.
 
-    A prompt's k answers stand about len(rows)/k apart. Which of them comes first changes from prompt to
-    prompt, so that both classes run through the whole file at their own rate.
+    The prompts with k answers are laid out k times, one answer each time, evenly over the whole file, and so for
+    every k. Between two answers to one prompt with k of n rows there are then n/k rows, less at most as many as
+    there are different k. Which answer comes first changes from prompt to prompt, so that both classes run through
+    the file at their own rate.
+
+    Args:
+        prompts: what tells prompts apart, one number a row, shape [n].
+        labels: booleans, shape [n].
+        seed: decides the shuffle.
+
+    Returns:
+        A permutation of range(n), int64.
     """
-    answers: dict[bytes, list[KtoRow]] = defaultdict(list)
-    for row in rows:
-        answers[prompt_key(row)].append(row)
-    prompts = list(answers)
-    random.Random(seed).shuffle(prompts)
-    placed: list[tuple[float, int, KtoRow]] = []
-    for rank, prompt in enumerate(prompts):
-        mine = sorted(answers[prompt], key=lambda row: row["label"], reverse=True)
-        first = rank % len(mine)
-        for turn, row in enumerate(mine[first:] + mine[:first]):
-            placed.append(((rank / len(prompts) + turn) / len(mine), len(placed), row))
-    return [row for _, _, row in sorted(placed, key=lambda item: item[:2])]
+    numbers, answers = np.unique(prompts, return_inverse=True, return_counts=True)[1:]
+    shuffled = np.random.default_rng(seed).permutation(len(answers))
+    rank = np.empty(len(answers), dtype=np.int64)
+    rank[shuffled] = _place_among_equals(answers[shuffled])
+    prompts_with = np.bincount(answers)
+    k = answers[numbers]
+    # Desirable answers first, in the order they came in; then turned round by the prompt's rank.
+    by_prompt = stable_order(2 * numbers + ~labels)
+    turn = np.empty(len(prompts), dtype=np.int64)
+    turn[by_prompt] = _runs(numbers[by_prompt])
+    turn = (turn - rank[numbers]) % k
+    return np.argsort((rank[numbers] / prompts_with[k] + turn) / k, kind="stable")
+
+
+def stable_order(numbers: np.ndarray) -> np.ndarray:
+    """What `np.argsort(kind="stable")` gives, for numbers from 0 to 2³² and up to 2³² of them, ten times as fast."""
+    return (np.sort(numbers.astype(np.uint64) << 32 | np.arange(len(numbers), dtype=np.uint64)) & 0xFFFFFFFF).astype(
+        np.int64
+    )
+
+
+def interleave(rows: list[KtoRow], seed: int) -> list[KtoRow]:
+    """`rows` in their `training_order`."""
+    labels = np.array([row["label"] for row in rows], dtype=bool)
+    return [rows[index] for index in training_order(_prompts(rows), labels, seed)]
+
+
+def sibling_distance(prompts: np.ndarray) -> int | None:
+    """The fewest rows from one answer to the next of its prompt; None where every prompt has one answer."""
+    numbers = np.unique(prompts, return_inverse=True)[1]
+    order = stable_order(numbers)
+    is_sibling = numbers[order][1:] == numbers[order][:-1]
+    return int(np.diff(order)[is_sibling].min()) if is_sibling.any() else None
 
 
 def smallest_distance(rows: list[KtoRow]) -> int | None:
-    """The fewest rows between two answers to one prompt; None where every prompt has one answer."""
-    last: dict[bytes, int] = {}
-    smallest = None
-    for index, row in enumerate(rows):
-        key = prompt_key(row)
-        if key in last and (smallest is None or index - last[key] < smallest):
-            smallest = index - last[key]
-        last[key] = index
-    return smallest
+    """The `sibling_distance` of rows."""
+    return sibling_distance(_prompts(rows))
+
+
+def _prompts(rows: list[KtoRow]) -> np.ndarray:
+    return np.array([xxh3_64_intdigest(prompt_key(row)) for row in rows], dtype=np.uint64)
+
+
+def _place_among_equals(numbers: np.ndarray) -> np.ndarray:
+    """For each number, how many equal ones stand before it."""
+    order = stable_order(numbers)
+    place = np.empty(len(numbers), dtype=np.int64)
+    place[order] = _runs(numbers[order])
+    return place
+
+
+def _runs(ordered: np.ndarray) -> np.ndarray:
+    """For each value of an ordered array, how many equal ones stand before it."""
+    if not len(ordered):
+        return np.array([], dtype=np.int64)
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    return np.arange(len(ordered)) - np.repeat(starts, np.diff(np.r_[starts, len(ordered)]))

@@ -1,34 +1,42 @@
 """Which rows are held out: whole groups, chosen by a hash, so that a split is stable when rows are added."""
 
 import hashlib
-from collections.abc import Hashable, Iterable
+
+import numpy as np
 
 
-def is_eval(group: str, fraction: float, seed: int) -> bool:
-    """Whether `group` is held out; true for about `fraction` of all groups."""
-    digest = hashlib.sha256(f"{seed}:{group}".encode()).digest()
-    return int.from_bytes(digest[:8]) / 2**64 < fraction
+def draw(group: str, seed: int) -> int:
+    """A number in [0, 2⁶⁴) that is the group's own: the same in every run and on every machine."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{group}".encode()).digest()[:8])
 
 
-def joined_groups(pairs: Iterable[tuple[str, Hashable]]) -> dict[str, str]:
-    """For (group, prompt) pairs: each group's representative after groups that share a prompt are joined.
+def held_out(groups: np.ndarray, fraction: float) -> np.ndarray:
+    """Which of these groups, as `draw` gives them, are held out; about `fraction` of all."""
+    return groups / 2.0**64 < fraction
 
-    Two conversations that open with the same words must not end up on both sides of a split. The first of
-    those joined represents them, so that pairs added at the end change no earlier one's.
+
+def joined_groups(groups: np.ndarray, prompts: np.ndarray) -> np.ndarray:
+    """Each row's group after groups that share a prompt, directly or through others, are joined.
+
+    Two conversations that open with the same words must not end up on both sides of a split. The first of those
+    joined represents them, so that rows added at the end change no earlier one's.
+
+    Args:
+        groups: each row's group, as any number that tells groups apart, shape [n].
+        prompts: each row's prompt, likewise.
     """
-    parent: dict[str, str] = {}
-    place: dict[str, int] = {}
-    first_with: dict[Hashable, str] = {}
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
 
-    def root(group: str) -> str:
-        parent.setdefault(group, group)
-        place.setdefault(group, len(place))
-        while parent[group] != group:
-            parent[group] = parent[parent[group]]
-            group = parent[group]
-        return group
-
-    for group, prompt in pairs:
-        first, later = sorted((root(group), root(first_with.setdefault(prompt, group))), key=place.__getitem__)
-        parent[later] = first
-    return {group: root(group) for group in parent}
+    if not len(groups):
+        return groups
+    group_numbers, prompt_numbers = (np.unique(values, return_inverse=True)[1] for values in (groups, prompts))
+    first_prompt = group_numbers.max() + 1
+    size = first_prompt + prompt_numbers.max() + 1
+    edges = (group_numbers, first_prompt + prompt_numbers)
+    graph = coo_matrix((np.ones(len(groups), dtype=bool), edges), shape=(size, size))
+    count, components = connected_components(graph, directed=False)
+    component = components[group_numbers]
+    first_row = np.empty(count, dtype=np.int64)
+    first_row[component[::-1]] = np.arange(len(groups))[::-1]  # of several, the last that is written stays
+    return groups[first_row[component]]

@@ -1,25 +1,23 @@
 """From a chat's messages to conversations of turns that alternate between the others and the persona."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from kto_recipes.errors import UserError
+from kto_recipes.prepare.clean import neutralise_special_tokens
 from kto_recipes.settings import Turns
-from kto_recipes.sources import Chat, ChatMessage
-
-# A string such as <|eot_id|> in somebody's text would be read as a control token and forge a turn.
-_SPECIAL_TOKEN = re.compile(r"<\|(?=[^\s|]+\|>)")
+from kto_recipes.sources.chat import Chat, ChatMessage
 
 
 @dataclass(slots=True)
 class Turn:
-    """What one side said before the other spoke; `messages` is how many messages were merged into it."""
+    """What one side said before the other spoke; `messages` is how many messages were merged into it: `parts`."""
 
     role: str  # "user" or "assistant"
     text: str
     messages: int
+    parts: list[ChatMessage] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -37,19 +35,26 @@ def find_persona(chat: Chat, persona: str) -> str:
     Raises:
         UserError: listing who is in the chat, when the persona is not, or has no text there.
     """
-    names: dict[str, str] = {}
-    sent: Counter[str] = Counter()
-    for message in chat.messages:
-        if message.left_out is None:
-            names[message.sender_id] = message.sender_name
-            sent[message.sender_id] += 1
+    names = {m.sender_id: m.sender_name for m in chat.messages if m.left_out is None}
     matches = [sender for sender, name in names.items() if persona in (sender, name)]
     if len(matches) == 1:
         return matches[0]
-    people = ", ".join(f"{names[sender]} ({sender}, {count} messages)" for sender, count in sent.most_common(20))
     if matches:
-        raise UserError(f"persona {persona!r} is the name of {len(matches)} people; give an id: {people}")
-    raise UserError(f"persona {persona!r} wrote nothing in chat {chat.name!r}; in it are: {people or 'nobody'}")
+        raise UserError(f"persona {persona!r} is the name of {len(matches)} people; give an id: {people(chat)}")
+    raise UserError(f"persona {persona!r} wrote nothing in chat {chat.name!r}; in it are: {people(chat)}")
+
+
+def people(chat: Chat) -> str:
+    """Who wrote in a chat, for messages: the name, the id and how many messages, most first."""
+    sent = senders(chat)[:20]
+    return ", ".join(f"{name} ({sender}, {count} messages)" for sender, name, count in sent) or "nobody"
+
+
+def senders(chat: Chat) -> list[tuple[str, str, int]]:
+    """Who wrote in a chat: the id, the last name used and how many messages, most first."""
+    said = [m for m in chat.messages if m.left_out is None]
+    names = {m.sender_id: m.sender_name for m in said}
+    return [(sender, names[sender], count) for sender, count in Counter(m.sender_id for m in said).most_common()]
 
 
 def other_name(chat: Chat, persona_id: str) -> str:
@@ -79,8 +84,9 @@ def conversations(chat: Chat, persona_id: str, settings: Turns, left_out: Counte
             if turns and turns[-1].role == role:
                 turns[-1].text += "\n" + text
                 turns[-1].messages += 1
+                turns[-1].parts.append(message)
             else:
-                turns.append(Turn(role, text, 1))
+                turns.append(Turn(role, text, 1, [message]))
         while turns and turns[0].role == "assistant":
             left_out["persona_spoke_first"] += turns.pop(0).messages
         while turns and turns[-1].role == "user":
@@ -88,11 +94,6 @@ def conversations(chat: Chat, persona_id: str, settings: Turns, left_out: Counte
         for start in range(0, len(turns), settings.max_turns - settings.max_turns % 2):
             part = turns[start : start + settings.max_turns - settings.max_turns % 2]
             yield Conversation(id=f"{group}+{start}" if start else group, group=group, turns=part)
-
-
-def neutralise_special_tokens(text: str) -> str:
-    """Break strings of the form <|…|> with a space, so that no tokenizer takes them for control tokens."""
-    return _SPECIAL_TOKEN.sub("< |", text)
 
 
 def _between_silences(messages: list[ChatMessage], gap: float) -> Iterator[list[ChatMessage]]:

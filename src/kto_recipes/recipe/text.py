@@ -38,13 +38,22 @@ def load_recipe(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file")
+    return load_mapping(path, "base_model:")
+
+
+def load_mapping(path: Path, example: str) -> dict[str, Any]:
+    """The keys and values of a YAML file, in which no key stands twice.
+
+    Raises:
+        UserError: when it is not a YAML mapping; the message gives keys such as `example`.
+    """
     try:
-        recipe = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        value = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, or no such date
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(recipe, dict):
-        raise UserError(f"{path}: expected keys such as base_model:, found {type(recipe).__name__}")
-    return recipe
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: expected keys such as {example}, found {type(value).__name__}")
+    return value
 
 
 def recipe_header(path: Path) -> dict[str, str]:

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from kto_recipes.files import write_text
@@ -12,6 +12,7 @@ from kto_recipes.report import curves, metrics, samples, tables
 from kto_recipes.report.inputs import PACKAGE, STAGES, Run, content_key, read_run
 
 REPORT = "report.html"
+PLOTLY = PACKAGE / "vendor" / "plotly-basic.min.js"
 _KEY = re.compile(r'<meta name="kto-recipes-report-inputs" content="([0-9a-f]{64})">')
 _HEAD_BYTES = 2000  # the key stands before the style and the scripts
 
@@ -35,15 +36,19 @@ def written_key(path: Path) -> str | None:
 
 def render(run: Run, key: str) -> str:
     """The page as one HTML text that needs no other file and loads nothing."""
-    # autoescape for everything: chats, recipes and manifests are text from outside
+    return template(PACKAGE / "page.html.j2").render(context(run, key))
+
+
+def template(path: Path) -> Template:
+    """The template of a page; everything it shows is escaped, because chats and manifests are text from outside."""
     environment = Environment(
-        loader=FileSystemLoader(PACKAGE),
+        loader=FileSystemLoader(path.parent),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("page.html.j2").render(context(run, key))
+    return environment.get_template(path.name)
 
 
 def context(run: Run, key: str) -> dict[str, Any]:
@@ -62,7 +67,7 @@ def context(run: Run, key: str) -> dict[str, Any]:
         "recipes": {stage: run.recipes.get(stage) for stage in STAGES},
         "versions": tables.versions({"evaluation": run.evaluation, "run's data": run.data, "dataset": run.dataset}),
         "style": Markup((PACKAGE / "style.css").read_text()),
-        "scripts": [_script("vendor/plotly-basic.min.js"), _script("page.js")] if plots else [],
+        "scripts": [script(PLOTLY), script(PACKAGE / "page.js")] if plots else [],
         "plots": plots,
     }
 
@@ -131,8 +136,9 @@ def _has(run: Run, stage: str) -> bool:
     return stage in run.recipes or stage in run.states
 
 
-def _script(name: str) -> Markup:
-    text = (PACKAGE / name).read_text()
+def script(path: Path) -> Markup:
+    """A script to stand inside a page."""
+    text = path.read_text()
     if "</script" in text.lower():
-        raise AssertionError(f"{name} holds an end tag and cannot stand inside a page")
+        raise AssertionError(f"{path.name} holds an end tag and cannot stand inside a page")
     return Markup(text)

@@ -1,24 +1,92 @@
 """Importers: one module per input format, found by content."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from kto_recipes.errors import UserError
-from kto_recipes.sources import telegram
+from kto_recipes.sources import (
+    alpaca,
+    argilla,
+    chatgpt,
+    chatgpt_feedback,
+    discord,
+    gsm8k_solutions,
+    hh_rlhf,
+    hub,
+    label_studio,
+    langfuse,
+    langsmith,
+    llama_factory,
+    openai_messages,
+    openai_preference,
+    openwebui,
+    sharegpt,
+    stack_exchange,
+    table,
+    telegram,
+    trl_paired,
+    trl_unpaired,
+    whatsapp,
+)
 from kto_recipes.sources.chat import Chat, ChatMessage, ChatSource
+from kto_recipes.sources.records import RecordSource
 
-__all__ = ["CHAT_SOURCES", "Chat", "ChatMessage", "read_chats"]
+__all__ = ["CHAT_SOURCES", "RECORD_SOURCES", "Chat", "ChatMessage", "find_source", "read_chats"]
 
-CHAT_SOURCES: dict[str, ChatSource] = {source.NAME: source for source in (telegram,)}
 _HEAD_BYTES = 64 * 1024
 
+CHAT_SOURCES: dict[str, ChatSource] = {source.NAME: source for source in (telegram, discord, whatsapp)}
+# In the order they are asked: what knows more of a file comes before what would be content with less of it.
+RECORD_SOURCES: dict[str, RecordSource] = {
+    source.NAME: source
+    for source in (
+        chatgpt_feedback,
+        chatgpt,
+        openwebui,
+        langfuse,
+        langsmith,
+        label_studio,
+        argilla,
+        openai_preference,
+        llama_factory,
+        hh_rlhf,
+        stack_exchange,
+        gsm8k_solutions,
+        alpaca,
+        trl_paired,
+        trl_unpaired,
+        openai_messages,
+        sharegpt,
+        table,
+    )
+}
 
-def read_chats(path: Path, format_name: str | None = None) -> Iterator[Chat]:
+Source = TypeVar("Source", ChatSource, RecordSource, ChatSource | RecordSource)
+
+
+def find_source(path: Path, format_name: str | None = None, *, has_fields: bool = False) -> ChatSource | RecordSource:
+    """The module that reads a file: the one called `format_name` or, without one, by what the file looks like.
+
+    `has_fields`: somebody said which column is what, so that rows are read as those of any table.
+
+    Raises:
+        UserError: for a missing, empty or unrecognised file, or a format that is not known.
+    """
+    source = _find(path, format_name, CHAT_SOURCES | RECORD_SOURCES)
+    return table if format_name is None and has_fields and source in hub.ROW_FORMATS else source
+
+
+def read_chats(path: Path, format_name: str | None = None, *, date_order: str | None = None) -> Iterator[Chat]:
     """The chats of an export, by its `format_name` or, without one, by what the file looks like.
 
     Raises:
         UserError: for a missing, empty or unrecognised file, or one that is not of the format given.
     """
+    return _find(path, format_name, CHAT_SOURCES).read(path, str(path), date_order=date_order)
+
+
+def _find(path: Path, format_name: str | None, sources: Mapping[str, Source]) -> Source:
     if not path.exists():
         raise UserError(f"{path}: no such file")
     if path.is_dir():
@@ -29,14 +97,14 @@ def read_chats(path: Path, format_name: str | None = None) -> Iterator[Chat]:
         head = file.read(_HEAD_BYTES)
     _refuse_html(head, path)
     if format_name is not None:
-        if format_name not in CHAT_SOURCES:
-            raise UserError(f"format {format_name!r} is not known; known are: {', '.join(CHAT_SOURCES)}")
-        source = CHAT_SOURCES[format_name]
-    else:
-        source = next((source for source in CHAT_SOURCES.values() if source.looks_like(head)), None)
-        if source is None:
-            raise UserError(f"{path}: not recognised; looked for: {', '.join(CHAT_SOURCES)}")
-    return source.read(path.read_bytes(), str(path))
+        if format_name not in sources:
+            raise UserError(f"format {format_name!r} is not known; known are: {', '.join(sources)}")
+        return sources[format_name]
+    source = next((source for source in sources.values() if source.looks_like(head, path)), None)
+    if source is None:
+        looked_for = "; ".join(f"{name} ({source.LOOKS_FOR})" for name, source in sources.items())
+        raise UserError(f"{path}: not recognised; looked for: {looked_for}. If it is one of them, say so with format:")
+    return source
 
 
 def _refuse_html(head: bytes, path: Path) -> None:

@@ -1,5 +1,6 @@
 """What importers of votes and of training sets yield: one record at a time, each with its place."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,25 +52,63 @@ class LeftOut:
 Record = Rated | Dialogue | LeftOut
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some lines of a JSON Lines file, for a process that reads no others.
+
+    Attributes:
+        start: the byte at which the first line begins.
+        lines: how many.
+        first_line: the first one's number in the file, from 1.
+        zero_is_no_vote: what a label of 0 means, which only the whole file tells.
+    """
+
+    start: int
+    lines: int
+    first_line: int
+    zero_is_no_vote: bool = False
+
+
+@dataclass(slots=True)
+class Seen:
+    """What was seen of a part that only together with the other parts says something.
+
+    Attributes:
+        labels: 0 and −1, where they are labels.
+        missing: the columns named in `fields` that no record has.
+    """
+
+    labels: set[float] = field(default_factory=set)
+    missing: set[str] = field(default_factory=set)
+
+
 @dataclass(slots=True)
 class ReadOptions:
     """What a person says about a file in dataset.yaml.
 
     Attributes:
-        fields: our name → the file's, for system, prompt, completion, label, chosen, rejected, conversation, rater, time.
+        fields: our name → the file's, for system, prompt, completion, label, chosen, rejected, conversation, rater
+            and time.
         label_map: the file's label → true or false, where it is neither 1/0 nor true/false.
         threshold: a rating of at least this is desirable, a lower one undesirable.
         on_trouble: called with the sentence on a record that cannot be read; raises UserError, or counts and returns.
+        part: the lines to read; none: all. Only for formats of rows (row_format.py).
+        seen: filled in while a part is read.
     """
 
     fields: dict[str, str] = field(default_factory=dict)
     label_map: dict[str, bool] = field(default_factory=dict)
     threshold: float | None = None
     on_trouble: Callable[[str], None] = field(default=lambda sentence: None)
+    part: Part | None = None
+    seen: Seen = field(default_factory=Seen)
 
 
 class RecordSource(Protocol):
-    """A module of this package that reads one format of votes or of a training set."""
+    """A module of this package that reads one format of votes or of a training set.
+
+    One that reads other files beside the one that is named has `companions(path)`, which lists them.
+    """
 
     NAME: str
     LOOKS_FOR: str  # what tells the format, for a person whose file is not recognised
@@ -88,7 +127,7 @@ class RecordSource(Protocol):
 
 
 def as_label(value: Any, options: ReadOptions) -> bool | None:
-    """`value` as a label; none where it says nothing.
+    """`value` as a label; none where it says nothing, as null, "" and NaN do.
 
     true/false in any spelling and case, 1/0, 1/−1, +1/−1, thumbs up and down; `label_map` first, `threshold` for
     other numbers. `bool("False")` is True in Python, and −1 is desirable for TRL: neither happens here.
@@ -96,6 +135,8 @@ def as_label(value: Any, options: ReadOptions) -> bool | None:
     Raises:
         ValueError: when it is a label of some kind that needs `label_map` or `threshold`; the message says which.
     """
+    if isinstance(value, bool) and not options.label_map:
+        return value
     if value is None or value == "":
         return None
     text = str(value).strip().lower()
@@ -103,6 +144,8 @@ def as_label(value: Any, options: ReadOptions) -> bool | None:
         if text == said.strip().lower():
             return label
     number = _number(text)
+    if number is not None and math.isnan(number):
+        return None
     if options.threshold is not None and number is not None and not isinstance(value, bool):
         return number >= options.threshold
     if text in _TRUE:

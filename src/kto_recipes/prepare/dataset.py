@@ -1,0 +1,128 @@
+"""Prepare a dataset as its dataset.yaml says, whatever its source: take it in, choose the rows, write the files."""
+
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from kto_recipes.errors import UserError
+from kto_recipes.prepare.chats import take_chat
+from kto_recipes.prepare.choose import SPLITS, Chosen, choose
+from kto_recipes.prepare.entries import Taken, load_entries
+from kto_recipes.prepare.manifest import MANIFEST, describe_input, is_current, read_manifest, write_manifest
+from kto_recipes.prepare.rated import take_hub, take_records
+from kto_recipes.prepare.weights import suggest
+from kto_recipes.prepare.workers import Workers
+from kto_recipes.prepare.write import REJECTED, write_files
+from kto_recipes.settings import DatasetSettings, load_settings
+from kto_recipes.sources import CHAT_SOURCES, find_source
+from kto_recipes.sources.hub import is_hub
+
+OnPart = Callable[[int, int], None] | None
+
+
+@dataclass(slots=True)
+class Prepared:
+    """What `prepare` did, for the person who asked for it; `skipped` are the first records that were not read."""
+
+    manifest: dict[str, Any]
+    was_current: bool
+    skipped: list[str] = field(default_factory=list)
+
+
+def prepare(folder: Path, *, rejected: bool = False, on_part: OnPart = None) -> Prepared:
+    """Prepare the dataset in `folder` as its dataset.yaml says; does nothing when that was done already.
+
+    Writes {sft,kto}.{train,eval}.jsonl, or {sft,positives}.… where all answers are desirable, then manifest.json.
+
+    Args:
+        folder: holds dataset.yaml.
+        rejected: also write what is left out to rejected.jsonl, with the reason.
+        on_part: called with how many parts of the source are taken in, and of how many.
+
+    Raises:
+        UserError: for settings or a source that cannot be used; no file is written then.
+    """
+    settings = load_settings(folder / "dataset.yaml")
+    files = _files(folder, settings)
+    recorded = settings.model_dump(mode="json")
+    with ThreadPoolExecutor(1) as beside:  # a large source takes seconds to hash
+        inputs = beside.submit(_described, files, folder)
+        if (folder / MANIFEST).is_file() and is_current(folder, inputs.result(), recorded):
+            manifest = read_manifest(folder)
+            if REJECTED in manifest["written"] or not rejected:
+                return Prepared(manifest, was_current=True)
+        with TemporaryDirectory(prefix=".prepare-", dir=folder) as scratch, Workers() as workers:
+            parts, about = _take(folder, settings, Path(scratch), workers, on_part)
+            entries = load_entries(Path(scratch), parts)
+            chosen = choose(entries, settings, str(files[-1]), is_chat="messages" in about)
+            written = write_files(folder, entries, chosen, workers, rejected=rejected)
+    redacted = sum((part.redacted for part in parts), Counter())
+    _describe(folder, chosen, written, redacted, inputs=inputs.result(), settings=recorded, **about)
+    return Prepared(read_manifest(folder), was_current=False, skipped=[it for part in parts for it in part.skipped])
+
+
+def _files(folder: Path, settings: DatasetSettings) -> list[Path | str]:
+    """What is read: dataset.yaml, what the source's format reads beside it, and the source, which is the last."""
+    described: list[Path | str] = [folder / "dataset.yaml"]
+    if is_hub(settings.source):
+        return [*described, settings.source]
+    source = folder / settings.source
+    if not source.exists():
+        raise UserError(f"{source}: no such file; it is the source named in {folder / 'dataset.yaml'}")
+    module = find_source(source, settings.format, has_fields=bool(settings.fields))
+    companions = getattr(module, "companions", None)
+    beside = sorted(path for path in companions(source) if path != source) if companions else []
+    return [*described, *beside, source]
+
+
+def _described(files: list[Path | str], folder: Path) -> list[dict[str, Any]]:
+    """The files by content; a data set of the Hub by its name, which may hold a revision."""
+    return [
+        describe_input(file, folder) if isinstance(file, Path) else {"path": file, "sha256": file} for file in files
+    ]
+
+
+def _take(
+    folder: Path, settings: DatasetSettings, scratch: Path, workers: Workers, on_part: OnPart
+) -> tuple[list[Taken], dict[str, Any]]:
+    """The parts of the source, and what the manifest says besides of a chat."""
+    if is_hub(settings.source):
+        return take_hub(settings, scratch), {}
+    source = folder / settings.source
+    module = find_source(source, settings.format, has_fields=bool(settings.fields))
+    if module.NAME in CHAT_SOURCES:
+        taken, about = take_chat(source, module, settings, scratch)
+        return [taken], about
+    return take_records(source, module.NAME, settings, scratch, workers, on_part), {}
+
+
+def _describe(
+    folder: Path,
+    chosen: Chosen,
+    written: dict[str, Any],
+    redacted: Counter[str],
+    **more: Any,
+) -> None:
+    """Write the manifest."""
+    counted = tuple(f"{chosen.kind}.{split}.jsonl" for split in SPLITS)
+    if chosen.kind == "kto":
+        train = written["kto.train.jsonl"]
+        more |= {"weights": suggest(train["desirable"], train["undesirable"]), "distance": chosen.distance}
+    if chosen.sft_left_out:
+        more["sft_left_out"] = dict(sorted(chosen.sft_left_out.items()))
+    if redacted:
+        more["redacted"] = dict(sorted(redacted.items()))
+    write_manifest(
+        folder,
+        dataset=folder.name,
+        read=chosen.read,
+        left_out=chosen.left_out,
+        written=written,
+        counted=counted,
+        groups=chosen.groups,
+        **more,
+    )
