@@ -57,9 +57,7 @@ class Template(_Settings):
     share: float = Field(gt=0, le=1)
 
 
-FieldName = Literal[
-    "system", "prompt", "completion", "label", "chosen", "rejected", "conversation", "rater", "time"
-]
+FieldName = Literal["system", "prompt", "completion", "label", "chosen", "rejected", "conversation", "rater", "time"]
 Strategy = Annotated[BaseSample | Template, Field(discriminator="strategy")]
 
 
