@@ -22,6 +22,7 @@ from transformers import AutoTokenizer, LlamaConfig, PreTrainedTokenizerFast, Qw
 
 from kto_recipes.generation import Loaded, completion_ids, prompt_ids
 from kto_recipes.recipe import fill_block, load_recipe
+from kto_recipes.rows import write_jsonl
 from kto_recipes.templates import recipe_template, set_template
 
 os.environ.setdefault("AXOLOTL_DO_NOT_TRACK", "1")  # read when Axolotl is imported, which the fixtures do
@@ -100,13 +101,25 @@ class Family:
 
 
 def write_recipe(folder: Path, kind: str, family: dict[str, Any]) -> Path:
-    """The demo's recipe with its block filled for `folder` and the template of `family`."""
+    """The demo's recipe with its block filled for `folder` and the template of `family`, and the rows it names."""
     text = (REPO / "recipes" / "tiny-llama-lora" / f"{kind}.yaml").read_text(encoding="utf-8")
-    values = {key: str(folder / key) for key in ("datasets", "test_datasets", "dataset_prepared_path", "output_dir")}
+    values = {key: str(folder / key) for key in ("dataset_prepared_path", "output_dir")}
+    for key, side in (("datasets", "train"), ("test_datasets", "eval")):
+        values[key] = str(folder / f"{kind}.{side}.jsonl")
+        write_jsonl(Path(values[key]), (row(kind, side, number) for number in range(16)))
     recipe = yaml.safe_load(fill_block(text, {**values, "base_model": str(folder)})) | family
     path = folder / f"{kind}.yaml"
     path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
     return path
+
+
+def row(kind: str, side: str, number: int) -> dict[str, Any]:
+    """A row that nothing is wrong with: the plugin reads the data before Axolotl does."""
+    question = {"role": "user", "content": f"How was day {number} of {side}?"}
+    answer = {"role": "assistant", "content": f"day {number} was good"}
+    if kind == "sft":
+        return {"messages": [question, answer]}
+    return {"prompt": [question], "completion": [answer], "label": number % 2 == 0}
 
 
 def official(real_data: Path, name: str) -> str:

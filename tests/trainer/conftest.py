@@ -1,6 +1,7 @@
 """The parts of small_trainers.py as fixtures, for tests that hold the trainer against TRL's."""
 
 import gc
+import logging
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,12 @@ def _imports_are_no_garbage() -> Iterator[None]:
     gc.freeze()
     yield
     gc.unfreeze()
+
+
+@pytest.fixture(autouse=True)
+def _what_is_logged_is_heard() -> None:
+    """`kto_recipes.generation.quiet`, which other tests call, turns warnings off for the whole process."""
+    logging.disable(logging.NOTSET)
 
 
 @pytest.fixture
