@@ -96,7 +96,7 @@ check: | $(ENVIRONMENT) ## What is wrong with RECIPE (or any folder or YAML file
 test: $(ENVIRONMENT) ## Lint and tests, what CI runs (with SLOW=1); edits nothing
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(PY) -m pytest $(if $(SLOW),-m "slow or not slow")
+	$(PY) -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile $(if $(SLOW),-m "slow or not slow")
 format: $(ENVIRONMENT) ## Format the code
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
