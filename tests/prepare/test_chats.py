@@ -321,6 +321,12 @@ def test_what_is_redacted_in_a_chat_has_one_placeholder_through_a_conversation(m
     assert row["completion"] == [assistant("[email 2] it is")]
 
 
+def test_a_setting_of_votes_says_nothing_about_a_chat_and_is_refused(make_dataset):
+    folder = make_dataset(talk(8), threshold=3)
+    with pytest.raises(UserError, match=r"dataset\.yaml: threshold: says nothing about result\.json, which is a chat"):
+        prepare(folder)
+
+
 # --- which chat ---------------------------------------------------------------------------------------------
 
 

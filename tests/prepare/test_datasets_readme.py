@@ -13,9 +13,7 @@ from kto_recipes.settings import BaseSample, DatasetSettings
 from kto_recipes.sources import CHAT_SOURCES, RECORD_SOURCES
 
 README = (Path(__file__).parents[2] / "datasets" / "README.md").read_text(encoding="utf-8")
-ROWS = re.findall(
-    r"^\| (`[^|]+?) \|([^|]*)\|", README.split("## dataset.yaml")[1].split("## What is written")[0], re.M
-)
+ROWS = re.findall(r"^\| (`[^|]+?) \|([^|]*)\|", README.split("## dataset.yaml")[1].split("## What is written")[0], re.M)
 
 
 def settings(model: type[BaseModel], before: str = "") -> Iterator[tuple[str, object]]:

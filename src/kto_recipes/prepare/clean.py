@@ -24,9 +24,7 @@ def whole(text: str) -> str:
 def clean_text(text: str, form: UnicodeForm) -> str:
     """`text` of anybody: whole characters in the unicode `form`, and no control tokens."""
     if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
+        if _is_broken(text):
             text = whole(text)
         if form != "none":
             text = unicodedata.normalize(form, text)
@@ -41,6 +39,17 @@ def clean_reply(text: str, form: UnicodeForm) -> str:
 
 def needs_cleaning(text: str, form: UnicodeForm) -> bool:
     """False where `clean_reply` would change nothing in `text`, which most often is so; true where it might."""
+    if "|" in text or text[:1].isspace():
+        return True
     if text.isascii():
-        return "|" in text or text[:1].isspace()
-    return "|" in text or text[:1].isspace() or (form != "none" and unicodedata.normalize(form, text) != text)
+        return False
+    return _is_broken(text) or (form != "none" and unicodedata.normalize(form, text) != text)
+
+
+def _is_broken(text: str) -> bool:
+    """Whether half of a character stands in `text`."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False

@@ -1,5 +1,6 @@
 """Prepare a dataset as its dataset.yaml says, whatever its source: take it in, choose the rows, write the files."""
 
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,10 @@ from kto_recipes.prepare.write import REJECTED, write_files
 from kto_recipes.settings import DatasetSettings, load_settings
 from kto_recipes.sources import CHAT_SOURCES, find_source
 from kto_recipes.sources.hub import is_hub
+
+_SCRATCH = ".prepare-"
+_OF_CHATS = ("chat", "persona", "date_order", "reactions")
+_OF_RECORDS = ("fields", "label_map", "threshold")
 
 OnPart = Callable[[int, int], None] | None
 
@@ -55,7 +60,9 @@ def prepare(folder: Path, *, rejected: bool = False, on_part: OnPart = None) -> 
             manifest = read_manifest(folder)
             if REJECTED in manifest["written"] or not rejected:
                 return Prepared(manifest, was_current=True)
-        with TemporaryDirectory(prefix=".prepare-", dir=folder) as scratch, Workers() as workers:
+        for left_behind in folder.glob(f"{_SCRATCH}*"):  # by a preparation that was killed
+            shutil.rmtree(left_behind)
+        with TemporaryDirectory(prefix=_SCRATCH, dir=folder) as scratch, Workers() as workers:
             parts, about = _take(folder, settings, Path(scratch), workers, on_part)
             entries = load_entries(Path(scratch), parts)
             chosen = choose(entries, settings, str(files[-1]), is_chat="messages" in about)
@@ -94,10 +101,23 @@ def _take(
         return take_hub(settings, scratch), {}
     source = folder / settings.source
     module = find_source(source, settings.format, has_fields=bool(settings.fields))
+    _refuse_settings(settings, folder, module.NAME)
     if module.NAME in CHAT_SOURCES:
         taken, about = take_chat(source, module, settings, scratch)
         return [taken], about
     return take_records(source, module.NAME, settings, scratch, workers, on_part), {}
+
+
+def _refuse_settings(settings: DatasetSettings, folder: Path, format_name: str) -> None:
+    """Refuse what would be read and then say nothing."""
+    is_chat = format_name in CHAT_SOURCES
+    for name in _OF_RECORDS if is_chat else _OF_CHATS:
+        if getattr(settings, name) not in (None, {}):
+            kind = "a chat" if is_chat else "no chat"
+            raise UserError(
+                f"{folder / 'dataset.yaml'}: {name}: says nothing about {settings.source}, which is {kind} "
+                f"(format {format_name}); delete that setting, or name the right format"
+            )
 
 
 def _describe(

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -32,7 +33,10 @@ class Workers:
         """Share what is mapped from now on."""
         # Spawned: numpy's and pyarrow's threads would not survive a fork.
         context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(min(len(os.sched_getaffinity(0)), _MOST), mp_context=context)
+        processes = min(len(os.sched_getaffinity(0)), _MOST)
+        # An interrupt from the keyboard goes to all of them; this process ends the others.
+        ignore = signal.signal, (signal.SIGINT, signal.SIG_IGN)
+        self._pool = ProcessPoolExecutor(processes, context, *ignore)
 
     def map(
         self, function: Callable[[Job], Result], jobs: Iterable[Job], on_done: Callable[[int, int], None] | None = None

@@ -10,12 +10,13 @@ import numpy as np
 import orjson
 
 from kto_recipes.files import atomic_write
-from kto_recipes.prepare.choose import Chosen
+from kto_recipes.prepare.choose import SPLITS, Chosen
 from kto_recipes.prepare.entries import CONVERSATION, KTO_END, KTO_MIDDLE, KTO_START, Entries, read_lines
 from kto_recipes.prepare.workers import Workers
 
 REJECTED = "rejected.jsonl"
 
+_MAY_BE = {REJECTED, *(f"{kind}.{split}.jsonl" for kind in ("kto", "positives") for split in SPLITS)}
 _SFT_START, _SFT_REPLY, _SFT_END = b'{"messages":', b',{"role":"assistant","content":', b'}],"meta":'
 _NEEDED = ["part", "offset", "length", "prompt", "completion", "label", "kind", "reason"]
 
@@ -41,8 +42,8 @@ def write_files(folder: Path, entries: Entries, chosen: Chosen, workers: Workers
     if rejected:
         left_out = of[(of["kind"] != CONVERSATION) & (of["reason"] > 0)]
         files.append(_File(folder / REJECTED, entries.scratch, left_out, entries.reasons))
-    else:
-        (folder / REJECTED).unlink(missing_ok=True)  # of an earlier preparation
+    for name in _MAY_BE - {file.path.name for file in files}:  # of an earlier preparation
+        (folder / name).unlink(missing_ok=True)
     files.sort(key=lambda file: -len(file.entries))
     digests = workers.map(_write, files)
     return {
