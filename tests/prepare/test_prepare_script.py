@@ -141,3 +141,12 @@ def test_a_bad_or_missing_dataset_yaml_ends_with_one_message_and_nothing_new(
     before = content(tmp_path)
     assert said in refused(run_script("prepare_data.py", folder))
     assert content(tmp_path) == before
+
+
+def test_a_source_that_preparation_would_overwrite_is_refused_and_kept(tmp_path, run_script, refused):
+    source = tmp_path / "mine" / "positives.train.jsonl"
+    source.parent.mkdir()
+    source.write_text('{"prompt": "a?", "completion": "b", "label": true}\n')
+    (source.parent / "dataset.yaml").write_text(f"source: {source.name}\n")
+    assert "would overwrite it" in refused(run_script("prepare_data.py", source.parent))
+    assert source.read_text().endswith("true}\n")

@@ -17,7 +17,7 @@ from kto_recipes.prepare.manifest import MANIFEST, describe_input, is_current, r
 from kto_recipes.prepare.rated import take_hub, take_records
 from kto_recipes.prepare.weights import suggest
 from kto_recipes.prepare.workers import Workers
-from kto_recipes.prepare.write import REJECTED, write_files
+from kto_recipes.prepare.write import REJECTED, WRITTEN_NAMES, write_files
 from kto_recipes.settings import DatasetSettings, load_settings
 from kto_recipes.sources import CHAT_SOURCES, find_source
 from kto_recipes.sources.hub import is_hub
@@ -78,6 +78,8 @@ def _files(folder: Path, settings: DatasetSettings) -> list[Path | str]:
     if is_hub(settings.source):
         return [*described, settings.source]
     source = folder / settings.source
+    if source.name in WRITTEN_NAMES and source.parent.resolve() == folder.resolve():
+        raise UserError(f"{source}: preparation writes a file of this name and would overwrite it; give it another one")
     if not source.exists():
         raise UserError(f"{source}: no such file; it is the source named in {folder / 'dataset.yaml'}")
     module = find_source(source, settings.format, has_fields=bool(settings.fields))

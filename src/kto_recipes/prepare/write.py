@@ -16,7 +16,8 @@ from kto_recipes.prepare.workers import Workers
 
 REJECTED = "rejected.jsonl"
 
-_MAY_BE = {REJECTED, *(f"{kind}.{split}.jsonl" for kind in ("kto", "positives") for split in SPLITS)}
+# What a preparation may write, and what it deletes of an earlier one.
+WRITTEN_NAMES = {REJECTED, *(f"{kind}.{split}.jsonl" for kind in ("kto", "positives", "sft") for split in SPLITS)}
 _SFT_START, _SFT_REPLY, _SFT_END = b'{"messages":', b',{"role":"assistant","content":', b'}],"meta":'
 _NEEDED = ["part", "offset", "length", "prompt", "completion", "label", "kind", "reason"]
 
@@ -42,7 +43,7 @@ def write_files(folder: Path, entries: Entries, chosen: Chosen, workers: Workers
     if rejected:
         left_out = of[(of["kind"] != CONVERSATION) & (of["reason"] > 0)]
         files.append(_File(folder / REJECTED, entries.scratch, left_out, entries.reasons))
-    for name in _MAY_BE - {file.path.name for file in files}:  # of an earlier preparation
+    for name in WRITTEN_NAMES - {file.path.name for file in files}:  # of an earlier preparation
         (folder / name).unlink(missing_ok=True)
     files.sort(key=lambda file: -len(file.entries))
     digests = workers.map(_write, files)
