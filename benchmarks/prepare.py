@@ -101,7 +101,8 @@ def _ours(place: Path, source: Path, clean: dict[str, Any]) -> list[str]:
     place.mkdir()
     # Under the name that both sides write as the rows' place; no copy is made.
     (place / "votes.jsonl").hardlink_to(source)
-    (place / "dataset.yaml").write_text(yaml.safe_dump({"source": "votes.jsonl", "clean": clean}))
+    settings = {"source": "votes.jsonl", "split": {"eval_at_most": None}, "clean": clean}
+    (place / "dataset.yaml").write_text(yaml.safe_dump(settings))
     return [str(HERE.parent / "scripts" / "prepare_data.py"), str(place)]
 
 

@@ -26,6 +26,7 @@ class Turns(_Settings):
 
 class Split(_Settings):
     eval_fraction: float = Field(0.1, gt=0, lt=1)
+    eval_at_most: int | None = Field(2000, ge=1)  # answers; each of them costs GPU time at every evaluation
     seed: int = 0
 
 

@@ -25,7 +25,8 @@ def joined_groups(pairs: list[tuple[str, int]]) -> dict[str, str]:
 
 
 def is_eval(group: str, fraction: float, seed: int) -> bool:
-    return bool(held_out(np.array([draw(group, seed)], dtype=np.uint64), fraction)[0])
+    number = np.array([draw(group, seed)], dtype=np.uint64)
+    return bool(held_out(number, fraction, np.array([True]), None)[0])
 
 
 def connected(pairs: list[tuple[str, int]]) -> dict[str, frozenset[str]]:
@@ -102,3 +103,38 @@ def test_another_seed_holds_out_others():
 def test_the_draw_is_the_same_on_every_machine():
     # printf '7:chat:1' | sha256sum: its first eight bytes
     assert draw("chat:1", 7) == 0xC0292B936F420C04
+
+
+ROWS = st.lists(st.tuples(st.integers(0, 2**64 - 1), st.booleans()), min_size=1, max_size=40)
+
+
+def capped(rows: list[tuple[int, bool]], fraction: float, at_most: int | None) -> list[bool]:
+    groups, counted = zip(*rows, strict=True)
+    return held_out(np.array(groups, dtype=np.uint64), fraction, np.array(counted), at_most).tolist()
+
+
+@given(ROWS, FRACTIONS, st.integers(1, 20))
+def test_no_more_are_held_out_than_asked_unless_one_group_has_more(rows, fraction, at_most):
+    rows = [(group % 2**61, counts) for group, counts in rows for _ in range(1 + group % 3)]
+    count = [
+        group for (group, counts), is_in in zip(rows, capped(rows, fraction, at_most), strict=True) if is_in & counts
+    ]
+    assert len(count) <= at_most or len(set(count)) == 1
+
+
+@given(ROWS, FRACTIONS, st.integers(1, 20))
+def test_a_limit_only_takes_away_and_never_all_nor_a_part_of_a_group(rows, fraction, at_most):
+    free, limited = capped(rows, fraction, None), capped(rows, fraction, at_most)
+    assert all(with_limit <= without for with_limit, without in zip(limited, free, strict=True))
+    assert any(is_in and counts for is_in, (_, counts) in zip(free, rows, strict=True)) <= any(limited)
+    sides = defaultdict(set)
+    for (group, _), is_in in zip(rows, limited, strict=True):
+        sides[group].add(is_in)
+    assert all(len(side) == 1 for side in sides.values())
+
+
+@given(ROWS, ROWS, FRACTIONS, st.integers(1, 20))
+def test_with_a_limit_rows_added_later_move_none_from_training_to_evaluation(earlier, later, fraction, at_most):
+    before, after = capped(earlier, fraction, at_most), capped(earlier + later, fraction, at_most)
+    held = [now <= then for then, now, (_, counts) in zip(before, after, earlier, strict=False) if counts]
+    assert all(held)

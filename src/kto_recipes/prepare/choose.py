@@ -53,7 +53,7 @@ def choose(entries: Entries, settings: DatasetSettings, where: str, *, is_chat: 
     left_out = entries.counts(is_answer)
     answers = np.flatnonzero(is_answer & (of["reason"] == 0))
     kind = _kind(of["label"][answers], left_out, where)
-    representative, is_held_out = _split(of, settings.split)
+    representative, is_held_out = _split(of, answers, settings.split)
     sft, sft_left_out = _sft_rows(entries)
     files: dict[str, np.ndarray] = {}
     for split in SPLITS:
@@ -91,8 +91,8 @@ def _kind(labels: np.ndarray, left_out: Counter[str], where: str) -> str:
     return "positives" if labels.all() else "kto"
 
 
-def _split(of: np.ndarray, split: Split) -> tuple[np.ndarray, np.ndarray]:
-    """Each entry's joined group, and whether it is held out.
+def _split(of: np.ndarray, answers: np.ndarray, split: Split) -> tuple[np.ndarray, np.ndarray]:
+    """Each entry's joined group, and whether it is held out; `answers` are the entries that count as rows.
 
     Of all answers, those left out, too: where one was said word for word in two conversations, those belong
     together most of all.
@@ -100,7 +100,9 @@ def _split(of: np.ndarray, split: Split) -> tuple[np.ndarray, np.ndarray]:
     representative = np.zeros(len(of), dtype=np.uint64)
     has_group = of["prompt"] > 0  # a record that became nothing has none
     representative[has_group] = joined_groups(of["group"][has_group], of["prompt_id"][has_group])
-    return representative, held_out(representative, split.eval_fraction)
+    counted = np.zeros(len(of), dtype=bool)
+    counted[answers] = True
+    return representative, held_out(representative, split.eval_fraction, counted, split.eval_at_most)
 
 
 def _sft_rows(entries: Entries) -> tuple[np.ndarray, Counter[str]]:

@@ -10,9 +10,20 @@ def draw(group: str, seed: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}:{group}".encode()).digest()[:8])
 
 
-def held_out(groups: np.ndarray, fraction: float) -> np.ndarray:
-    """Which of these groups, as `draw` gives them, are held out; about `fraction` of all."""
-    return groups / 2.0**64 < fraction
+def held_out(groups: np.ndarray, fraction: float, counted: np.ndarray, at_most: int | None) -> np.ndarray:
+    """Which rows are held out: those of about `fraction` of all groups, as long as there are no more than `at_most`.
+
+    Args:
+        groups: each row's group, as `draw` gives it, shape [n].
+        counted: which rows count, shape [n], bool.
+        at_most: rows that count; none is no limit. One group is held out whole, however many it has.
+    """
+    is_held_out = groups / 2.0**64 < fraction
+    numbers = np.sort(groups[is_held_out & counted])
+    if at_most is not None and len(numbers) > at_most:
+        # of the lowest numbers, so that nothing is held out newly when rows are added
+        is_held_out &= groups < max(numbers[at_most], numbers[0] + 1)
+    return is_held_out
 
 
 def joined_groups(groups: np.ndarray, prompts: np.ndarray) -> np.ndarray:
