@@ -6,7 +6,7 @@ Each run is a process of its own, forked from one that has done nothing but impo
 
 import os
 import sys
-from multiprocessing import forkserver, get_context
+from multiprocessing import forkserver, get_context, set_start_method
 from pathlib import Path
 from typing import Any, BinaryIO
 from unittest import mock
@@ -68,6 +68,8 @@ def _run(arguments: list[str], environment: dict[str, str], folder: str, log: st
     with Path(log).open("ab") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+    # A program started by itself forks the loaders of its data; with the server's way each would import torch anew.
+    set_start_method("fork", force=True)
     # What `datasets` spawns would import the program that runs the tests.
     sys.modules["__main__"].__dict__.pop("__file__", None)
     sys.modules["__main__"].__spec__ = None
