@@ -12,16 +12,15 @@ First the numbers of both ways are compared. Writes benchmarks/results/evaluatio
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import process_time
 from typing import Annotated, Any
 
 import typer
+from demo_model import TINY, measured_model, refuse_in_vain
 
 from kto_recipes.cli import run
 
 RESULTS = Path(__file__).parent / "results"
-TINY = Path("outputs/models/tiny-llama")
 MODELS = ("base", "sft", "kto")
 SIDES = ("batched", "one by one")
 FULL, QUICK = (500, 10), (40, 5)  # rows, and of how many one is evaluated by itself
@@ -34,20 +33,15 @@ def main(
     out: Annotated[Path | None, typer.Option(help="The results file.")] = None,
 ) -> None:
     """Held-out rows a second, in batches and one by one."""
-    from kto_recipes.errors import UserError
-
-    if quick and out is None:
-        raise UserError("--quick says nothing about speed: name a file for its results with --out")
-    if not quick and not (model / "done").is_file():
-        raise UserError(f"{model}: no model there; make it with python scripts/make_tiny_model.py --out {model}")
+    refuse_in_vain(model, quick=quick, out=out)
     import torch
     from kto_bench import environment
 
     from kto_recipes.files import write_json
 
     torch.set_num_threads(1)
-    with TemporaryDirectory() as folder:
-        found = _measured(_random_model(Path(folder)) if quick else model, *(QUICK if quick else FULL))
+    with measured_model(model, quick=quick) as folder:
+        found = _measured(folder, *(QUICK if quick else FULL))
     record = environment()
     write_json(out or RESULTS / "evaluation.json", record | found)
     _print(found)
@@ -142,16 +136,6 @@ def largest_difference(loaded: Any, rows: list[Any]) -> float:
 
 def _silent(_: int) -> None:
     """Progress within a side that nobody watches."""
-
-
-def _random_model(folder: Path) -> Path:
-    from negatives_jobs import RECIPE
-
-    from kto_recipes.generation import quiet
-    from kto_recipes.random_model import MINIATURE, write_random_model
-
-    quiet()
-    return write_random_model(RECIPE, MINIATURE, folder)
 
 
 def _print(found: dict[str, Any]) -> None:

@@ -12,15 +12,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
+from demo_model import TINY, measured_model, refuse_in_vain
 
 from kto_recipes.cli import run
 
 RESULTS = Path(__file__).parent / "results"
-TINY = Path("outputs/models/tiny-llama")
 BY_RULE = ("corrupt", "template", "paraphrase")
 MIB = 2**20
 # Prompts in batches, prompts one by one, prompts for memory; rows by rule; replies indexed, rows of those.
@@ -36,12 +35,7 @@ def main(
     memory_of: Annotated[int | None, typer.Option(hidden=True, help="Sample so many prompts, here.")] = None,
 ) -> None:
     """Throughput of every way to make undesirable answers, and the memory of sampling."""
-    from kto_recipes.errors import UserError
-
-    if quick and out is None:
-        raise UserError("--quick says nothing about speed: name a file for its results with --out")
-    if not quick and not (model / "done").is_file():
-        raise UserError(f"{model}: no model there; make it with python scripts/make_tiny_model.py --out {model}")
+    refuse_in_vain(model, quick=quick, out=out)
     import torch
     from kto_bench import environment
     from negatives_jobs import sampling_memory
@@ -52,8 +46,8 @@ def main(
     if memory_of is not None:
         print(json.dumps(sampling_memory(str(model), memory_of)))
         return
-    with TemporaryDirectory() as folder:
-        found = _measured(_random_model(Path(folder)) if quick else model, QUICK if quick else FULL, repeats)
+    with measured_model(model, quick=quick) as folder:
+        found = _measured(folder, QUICK if quick else FULL, repeats)
     record = environment()
     write_json(out or RESULTS / "negatives.json", record | found)
     _print(found)
@@ -94,16 +88,6 @@ def _measured(model: Path, sizes: tuple[int, ...], repeats: int) -> dict[str, An
         "rows_per_cpu_s": rules,
         "contaminate": {"replies": indexed, "rows": contaminated, **{key: over(v) for key, v in replies.items()}},
     }
-
-
-def _random_model(folder: Path) -> Path:
-    from negatives_jobs import RECIPE
-
-    from kto_recipes.generation import quiet
-    from kto_recipes.random_model import MINIATURE, write_random_model
-
-    quiet()
-    return write_random_model(RECIPE, MINIATURE, folder)
 
 
 def _in_a_process(model: Path, prompts: int) -> dict[str, int]:

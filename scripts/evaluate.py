@@ -8,7 +8,6 @@ stopped. Does nothing when all was done already for the same models and rows.
 """
 
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -25,17 +24,9 @@ def main(
     from kto_recipes.evaluate.measure import EvalSettings
     from kto_recipes.evaluate.run import RESULT, evaluate_run
     from kto_recipes.files import read_json
-    from kto_recipes.progress import progress_bar
+    from kto_recipes.progress import tasks
 
-    with ExitStack() as shown:
-        bar = progress_bar()
-
-        def start_task(name: str, total: int):
-            if not bar.tasks:  # not before there is something to show
-                shown.enter_context(bar)
-            task = bar.add_task(name, total=total, note="")
-            return lambda done: bar.advance(task, done)
-
+    with tasks() as start_task:
         settings = EvalSettings() if samples is None else EvalSettings(samples_per_prompt=samples)
         wrote = evaluate_run(run, settings, start_task)
     if wrote:

@@ -32,8 +32,6 @@ def main(
     price_out: Annotated[float | None, typer.Option(help="Dollars per million tokens written.", min=0)] = None,
 ) -> None:
     """Compare a run's KTO model with the models before it, reply by reply, as a model or a person judges them."""
-    from contextlib import ExitStack
-
     from kto_recipes.errors import UserError
     from kto_recipes.judge.console import cost_line, print_judged
     from kto_recipes.judge.pairs import read_pairs
@@ -53,18 +51,11 @@ def main(
         outcome, stopped = judge_by_person(run, pairs, said, _tell)
     else:
         from kto_recipes.judge.model import JudgeSettings, judge_by_model
-        from kto_recipes.progress import progress_bar
+        from kto_recipes.progress import tasks
 
         settings = JudgeSettings(max_new_tokens, reference, price_in, price_out)
         endpoint = _endpoint(url=url, model=judge, key_variable=key_variable, concurrency=concurrency)
-        with ExitStack() as shown:
-            bar = progress_bar()
-
-            def start_task(name: str, total: int):
-                shown.enter_context(bar)  # not before there is something to show
-                task = bar.add_task(name, total=total, note="")
-                return lambda done: bar.advance(task, done)
-
+        with tasks() as start_task:
             outcome = judge_by_model(run, pairs, endpoint, settings, said, start_task)
     if outcome.path is not None:
         print_judged(outcome.value, outcome.path)

@@ -12,7 +12,6 @@ answers-<strategy>.jsonl, so that a killed run goes on where it stopped. Does no
 the same content.
 """
 
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -38,7 +37,7 @@ def main(
     from kto_recipes.files import read_json
     from kto_recipes.negatives.console import print_made
     from kto_recipes.negatives.make import make_run_data
-    from kto_recipes.progress import progress_bar
+    from kto_recipes.progress import tasks
     from kto_recipes.recipe import load_recipe
     from kto_recipes.settings import load_settings
 
@@ -47,16 +46,10 @@ def main(
     settings = load_settings(dataset / "dataset.yaml")
     if match_length and settings.negatives is not None:
         settings.negatives.match_length = True
-    with ExitStack() as shown:
-        bar = progress_bar()
-
-        def on_strategy(name: str, rows: int):
-            if not bar.tasks:  # not before there is something to show
-                shown.enter_context(bar)
-            task = bar.add_task(name.replace("_", " "), total=rows, note="")
-            return lambda done: bar.advance(task, done)
-
-        made = make_run_data(dataset, out, first, settings, on_strategy)
+    with tasks() as start_task:
+        made = make_run_data(
+            dataset, out, first, settings, lambda strategy, rows: start_task(strategy.replace("_", " "), rows)
+        )
     if made:
         manifest = read_json(out / "manifest.json")
         if "audit" in manifest:

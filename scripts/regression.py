@@ -11,7 +11,6 @@ nothing.
 
 import os
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -29,19 +28,11 @@ def main(
 ) -> None:
     """Check whether training broke what the model could do before, with lm-evaluation-harness's tasks."""
     os.environ["TQDM_DISABLE"] = "1"  # the harness has bars of its own; read where tqdm is imported
-    from kto_recipes.progress import progress_bar
+    from kto_recipes import progress
     from kto_recipes.regression.console import print_checked
     from kto_recipes.regression.run import RESULT, Asked, check_regression
 
-    with ExitStack() as shown:
-        bar = progress_bar()
-
-        def start_task(name: str, total: int):
-            if not bar.tasks:  # not before there is something to show
-                shown.enter_context(bar)
-            task = bar.add_task(name, total=total, note="")
-            return lambda done: bar.advance(task, done)
-
+    with progress.tasks() as start_task:
         asked = Asked(_names(models), _names(tasks), include_path, limit)
         checked = check_regression(run, asked, start_task)
     if checked.wrote and checked.notice is not None:

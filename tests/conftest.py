@@ -5,11 +5,12 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import Page, browser
 from hypothesis import settings
 
 # How long one example takes depends on what else the machine does.
@@ -49,6 +50,20 @@ def program() -> Callable[[str], str]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="module")
+def window(program: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """A browser that the tests of a module use one after another."""
+    with browser(program("chromium"), tmp_path_factory.mktemp("chromium") / "profile") as page:
+        yield page
+
+
+@pytest.fixture
+def page(window: Page) -> Page:
+    """Its tab, as large as a desk's."""
+    window.screen(1280, 900)
+    return window
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from http_server import in_a_thread
+
 
 @dataclass(frozen=True)
 class Response:
@@ -135,12 +137,6 @@ def openai_server(answer: Answer, models: tuple[str, ...] = ("tiny",)) -> Iterat
         def handle_error(self, *_: Any) -> None:  # of a connection that was cut
             pass
 
-    with Quiet(("127.0.0.1", 0), Handler) as http:
+    with in_a_thread(Quiet(("127.0.0.1", 0), Handler)) as http:
         server = Server(f"http://127.0.0.1:{http.server_port}/v1")
-        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            http.shutdown()
-            thread.join()
+        yield server

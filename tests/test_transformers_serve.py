@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import LLAMA_RECIPE, llama_tokenizer, random_llama
+from tiny_models import llama_tokenizer, random_llama, trained_tokenizer
 
 from kto_recipes.endpoint import Request, ask
 from kto_recipes.errors import UserError
 from kto_recipes.generation import Reply, Sampling
 from kto_recipes.settings import Endpoint
-from kto_recipes.templates import set_template
 
 pytestmark = pytest.mark.slow  # it takes a quarter of a minute to start
 STARTS_WITHIN_S = 180
@@ -78,8 +77,7 @@ def answers(endpoint: Endpoint, asked: list[Request]) -> dict[int, Reply]:
 
 
 def test_a_served_model_answers_every_request_as_it_is_asked(tmp_path: Path) -> None:
-    tokenizer = llama_tokenizer()
-    set_template(tokenizer, LLAMA_RECIPE)
+    tokenizer = trained_tokenizer()
     with transformers_serve(save(tmp_path / "model", tokenizer), tmp_path / "log") as endpoint:
         got = answers(endpoint(), requests(12, Sampling(6)))
         assert sorted(got) == list(range(12))

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import LlamaForCausalLM
+from transformers import LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from kto_recipes.generation import Loaded
 from kto_recipes.random_model import MINIATURE, VOCABULARY, llama_tokenizer, qwen_tokenizer, write_random_model
@@ -20,6 +20,9 @@ __all__ = [
     "make_miniature",
     "qwen_tokenizer",
     "random_llama",
+    "trained_tokenizer",
+    "write_base",
+    "write_models",
 ]
 REPO = Path(__file__).parents[1]
 LLAMA_RECIPE = {
@@ -40,12 +43,33 @@ def random_llama(seed: int) -> LlamaForCausalLM:
     return model
 
 
-def loaded_llama(seed: int) -> Loaded:
-    """A random model with its tokenizer, ready for inference as `kto_recipes.generation.load` makes it."""
+def trained_tokenizer() -> PreTrainedTokenizerBase:
+    """A Llama's as a stage leaves it, with the recipe's special tokens and template."""
     tokenizer = llama_tokenizer()
     set_template(tokenizer, LLAMA_RECIPE)
+    return tokenizer
+
+
+def loaded_llama(seed: int) -> Loaded:
+    """A random model with its tokenizer, ready for inference as `kto_recipes.generation.load` makes it."""
+    tokenizer = trained_tokenizer()
     tokenizer.padding_side = "left"
     return Loaded(random_llama(seed), tokenizer)
+
+
+def write_base(folder: Path, model: PreTrainedModel) -> Path:
+    """A base model as its maker ships it: its tokenizer has no chat template."""
+    model.save_pretrained(folder)
+    llama_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def write_models(root: Path) -> Path:
+    """Three models in folders base, sft and kto; like a merged run's, each with its tokenizer."""
+    for seed, name in enumerate(("base", "sft", "kto")):
+        random_llama(seed).save_pretrained(root / name)
+        trained_tokenizer().save_pretrained(root / name)
+    return root
 
 
 def make_miniature(recipe: dict[str, Any], folder: Path) -> Path:

@@ -1,10 +1,12 @@
-"""Batched generation and scoring with Transformers, on a GPU or a CPU; the one place that loads models."""
+"""Batched generation with Transformers, on a GPU or a CPU; the one place that loads models."""
 
+import gc
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from kto_recipes.batches import batches_by_length, padded, token_budget
 from kto_recipes.cpu_attention import use_shared_heads
 from kto_recipes.errors import UserError
 from kto_recipes.rows import Message
@@ -14,9 +16,6 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-# The cache grows by concatenation, so that a layer's is there twice for a moment and what it leaves is in pieces;
-# a step's logits over the whole vocabulary, sorted for top-p, take some megabytes a row.
-_SHARE_OF_FREE = 0.6
 _NEW_AT_ONCE = 8  # tokens, after which those that have ended leave the batch
 
 
@@ -79,6 +78,15 @@ def load(model: str, recipe: dict[str, Any], tokenizer: str | None = None) -> Lo
     return Loaded(loaded.eval(), tok)
 
 
+def free_memory() -> None:
+    """Give back what models held that nobody refers to any more."""
+    import torch
+
+    gc.collect()  # of those that hold each other, as lm-evaluation-harness's model and its batch-size search do
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
 def quiet() -> None:
     """Keep libraries' notices, import-time ones above all, off a person's screen; errors still show."""
     logging.disable(logging.WARNING)
@@ -123,7 +131,7 @@ def generate(
     torch.manual_seed(seed)
     answers: list[list[int]] = [[] for _ in prompts]
     lengths = [len(prompt) + sampling.max_new_tokens for prompt in prompts]
-    for indices in batches_by_length(lengths, batch_size, token_budget(loaded)):
+    for indices in batches_by_length(lengths, batch_size, token_budget(loaded.model)):
         batch = generate_batch(loaded, [prompts[i] for i in indices], sampling)
         for index, answer in zip(indices, batch, strict=True):
             answers[index] = answer
@@ -178,7 +186,7 @@ def _started(loaded: Loaded, prompts: Sequence[list[int]]) -> tuple["torch.Tenso
         # Of each prompt a token must be left, whose logits the first new one is drawn from.
         columns = zip(*(prompt[:-1] for prompt in prompts), strict=False)
         same = next((place for place, column in enumerate(columns) if len(set(column)) > 1), min(map(len, prompts)) - 1)
-    ids, mask = _padded(prompts, loaded.tokenizer.pad_token_id, loaded.model.device, same)
+    ids, mask = padded(prompts, loaded.tokenizer.pad_token_id, loaded.model.device, same)
     cache = DynamicCache(config=loaded.model.config)
     if same:
         begin = torch.tensor([prompts[0][:same]], device=ids.device)
@@ -203,132 +211,5 @@ def _up_to_its_end(ids: list[int], ends: Collection[int]) -> list[int]:
     return ids[: end + 1]
 
 
-def token_budget(loaded: Loaded) -> int | None:
-    """Tokens of one batch, answers and padding included, that the GPU's free memory has room for; None on a CPU."""
-    room = _room(loaded)
-    return None if room is None else room.total // room.per_token
-
-
-@dataclass(frozen=True)
-class Room:
-    """Bytes that one batch may take, and those that it takes for each token and for each token that is scored."""
-
-    total: int
-    per_token: int
-    per_logits: int
-
-    def holds(self, rows: int, tokens: int, scored: int) -> bool:
-        """Whether so many rows find room, padded to `tokens`, the last `scored` of which are scored."""
-        return rows * (tokens * self.per_token + scored * self.per_logits) <= self.total
-
-
-def _room(loaded: Loaded) -> Room | None:
-    """A share of the GPU's free memory; None on a CPU."""
-    import torch
-
-    device = loaded.model.device
-    if device.type != "cuda":
-        return None
-    free, _ = torch.cuda.mem_get_info(device)
-    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    config, itemsize = loaded.model.config.get_text_config(), loaded.model.dtype.itemsize
-    total = int(_SHARE_OF_FREE * (free + unused))
-    return Room(total, bytes_per_token(config, itemsize), bytes_per_logits(config, itemsize))
-
-
-def bytes_per_token(config: Any, itemsize: int) -> int:
-    """What generation holds for each token: its keys and values in every layer, and one layer's activations.
-
-    Keys and values: layers × key-value heads × head size × 2; 131,072 bytes for Llama 3.1 8B in bfloat16. While a
-    prompt is read, a layer also holds three vectors of the feed-forward's width and some of the hidden one.
-    """
-    head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    cache = config.num_hidden_layers * config.num_key_value_heads * head * 2
-    return (cache + 3 * config.intermediate_size + 6 * config.hidden_size) * itemsize
-
-
-def bytes_per_logits(config: Any, itemsize: int) -> int:
-    """What scoring holds for each token of a completion: its logits, those in float32, and their log-softmax.
-
-    10 bytes for each token of the vocabulary in bfloat16: 1.3 MB for Llama 3.1's 128,256.
-    """
-    return config.vocab_size * (itemsize + 4 + 4)
-
-
 def text_of(loaded: Loaded, ids: list[int]) -> str:
     return loaded.tokenizer.decode(ids, skip_special_tokens=True).strip()
-
-
-def completion_logps(
-    loaded: Loaded,
-    pairs: Sequence[tuple[list[int], list[int]]],
-    *,
-    batch_size: int = 32,
-    on_done: Callable[[int], None] = lambda count: None,
-) -> "torch.Tensor":
-    """log π(completion | prompt) in nats, summed over the completion's tokens, for (prompt, completion) ids.
-
-    Pairs of similar length share a batch of at most `batch_size`, on a GPU of fewer where its memory asks for it.
-
-    Returns:
-        float64 tensor of shape (len(pairs),), in the order given.
-    """
-    import torch
-
-    result = torch.zeros(len(pairs), dtype=torch.float64)
-    pad = loaded.tokenizer.pad_token_id
-    lengths = [(len(prompt), len(completion)) for prompt, completion in pairs]
-    for indices in scoring_batches(lengths, batch_size, _room(loaded)):
-        ids, mask = _padded([pairs[i][0] + pairs[i][1] for i in indices], pad, loaded.model.device)
-        longest = max(len(pairs[i][1]) for i in indices)
-        with torch.inference_mode():
-            # The completions stand at the right end, so the head need not run on the prompts.
-            logits = loaded.model(input_ids=ids, attention_mask=mask, logits_to_keep=longest + 1).logits[:, :-1]
-            logps = logits.float().log_softmax(-1).gather(2, ids[:, -longest:, None]).squeeze(2)
-        for row, index in enumerate(indices):
-            result[index] = logps[row, longest - len(pairs[index][1]) :].double().sum()
-        on_done(len(indices))
-    return result
-
-
-def batches_by_length(lengths: Sequence[int], size: int, tokens: int | None = None) -> Iterator[list[int]]:
-    """Indices in batches of at most `size`, longest first, so that memory runs out at once or not at all.
-
-    With `tokens` a batch also holds at most so many, padding included, but one row at least.
-    """
-    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
-    start = 0
-    while start < len(order):
-        room = size if tokens is None else min(size, tokens // max(1, lengths[order[start]]))
-        yield order[start : start + max(1, room)]
-        start += max(1, room)
-
-
-def scoring_batches(lengths: Sequence[tuple[int, int]], size: int, room: Room | None) -> Iterator[list[int]]:
-    """Indices of (prompt, completion) lengths in batches as of `batches_by_length`, which find `room` if there is one.
-
-    The longest completion of a batch decides how many tokens are scored in every row, and one before it.
-    """
-    order = sorted(range(len(lengths)), key=lambda i: (-sum(lengths[i]), i))
-    batch: list[int] = []
-    for index in order:
-        scored = 1 + max(lengths[i][1] for i in [*batch, index])
-        tokens = sum(lengths[(batch or [index])[0]])
-        if batch and (len(batch) == size or (room and not room.holds(len(batch) + 1, tokens, scored))):
-            yield batch
-            batch = []
-        batch.append(index)
-    if batch:
-        yield batch
-
-
-def _padded(rows: Sequence[list[int]], pad: int, device: Any, same: int = 0) -> tuple["torch.Tensor", "torch.Tensor"]:
-    """Ids and mask, padded on the left, but after the first `same` tokens."""
-    import torch
-
-    width = max(len(row) for row in rows)
-    ids = torch.tensor([row[:same] + [pad] * (width - len(row)) + row[same:] for row in rows], device=device)
-    mask = torch.tensor(
-        [[1] * same + [0] * (width - len(row)) + [1] * (len(row) - same) for row in rows], device=device
-    )
-    return ids, mask

@@ -1,5 +1,8 @@
 """The progress bar that every long stage shows."""
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -10,6 +13,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+OnDone = Callable[[int], None]  # told how much has been done since it was last told
+StartTask = Callable[[str, int], OnDone]  # given a name and an amount of work
 NAME_WIDTH = 16  # so that the bars of one chain stand under each other
 
 
@@ -24,3 +29,18 @@ def progress_bar() -> Progress:
         TextColumn("{task.fields[note]}"),
         console=Console(stderr=True),
     )
+
+
+@contextmanager
+def tasks() -> Iterator[StartTask]:
+    """What begins a task of a bar, which is shown from its first task on: not before there is something to show."""
+    with ExitStack() as shown:
+        bar = progress_bar()
+
+        def start_task(name: str, total: int) -> OnDone:
+            if not bar.tasks:
+                shown.enter_context(bar)
+            task = bar.add_task(name, total=total, note="")
+            return lambda done: bar.advance(task, done)
+
+        yield start_task

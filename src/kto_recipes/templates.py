@@ -1,10 +1,18 @@
 """One chat template for SFT, KTO and inference: the one the recipe names."""
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from kto_recipes.errors import UserError
+
+_KEYS = ("chat_template", "chat_template_jinja", "special_tokens")
+
+
+def template_settings(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What a recipe says of its template, by key; what was made with another template is made again."""
+    return {key: recipe.get(key) for key in _KEYS}
 
 
 def recipe_template(recipe: dict[str, Any]) -> str | None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from chain_copy import RUN, copy_of_the_repository, make
 from scipy.stats import ttest_1samp
-from tiny_models import LLAMA_RECIPE, REPO, random_llama
+from tiny_models import REPO, random_llama, trained_tokenizer
 
 from kto_recipes.files import read_json
 from kto_recipes.rows import KtoRow
@@ -104,14 +104,10 @@ def test_another_seed_draws_other_rows_in_another_order() -> None:
 
 def test_z0_is_taken_of_the_rows_own_answers_only_where_that_is_the_question(tmp_path: Path) -> None:
     from kto_recipes.generation import Loaded
-    from kto_recipes.random_model import llama_tokenizer
-    from kto_recipes.templates import set_template
 
     def dataset(z0: str) -> Any:
-        tokenizer = llama_tokenizer()
-        set_template(tokenizer, LLAMA_RECIPE)
         cell = Cell(Condition(desirable=8, undesirable=8, z0=z0), 0)
-        return experiment_cells._kto(cell, Loaded(random_llama(0), tokenizer), PAIRS, tmp_path)
+        return experiment_cells._kto(cell, Loaded(random_llama(0), trained_tokenizer()), PAIRS, tmp_path)
 
     right, matched, zero = (dataset(z0) for z0 in ("mismatched", "matched", "zero"))
     own = right.train_dataset["completion_ids"]

@@ -1,15 +1,15 @@
 """What goes to the Hub and what does not, asked of the real client and a small server that answers as the Hub."""
 
-import os
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from card.card_run import LLAMA_TEXT, build
 from card.hub_server import Hub
+from http_server import in_a_thread
+from small_hub import TOKEN, hub_environment
 
 from kto_recipes.card.card import finished_model
 from kto_recipes.card.secrets import found_in
@@ -17,7 +17,6 @@ from kto_recipes.card.upload import check_repo, files_to_upload, refuse_licence_
 from kto_recipes.errors import UserError
 
 REPO = Path(__file__).parents[2]
-TOKEN = "hf_" + "abcdefgh" * 4
 UPLOADED = {
     "LICENSE", "NOTICE", "README.md", "chat_template.jinja", "config.json", "generation_config.json",
     "model.safetensors", "tokenizer.json", "tokenizer_config.json",
@@ -27,13 +26,8 @@ Push = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def hub() -> Iterator[Hub]:
-    server = Hub()
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with in_a_thread(Hub()) as server:
+        yield server
 
 
 @pytest.fixture
@@ -41,10 +35,7 @@ def push(tmp_path: Path, hub: Hub) -> Push:
     """push(run, repo, *options, token=, **environment): scripts/push.py as a person starts it, that server its Hub."""
 
     def start(run: Path, *arguments: str, token: str | None = TOKEN, **more: str) -> subprocess.CompletedProcess[str]:
-        drop = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", "http_proxy", "HTTP_PROXY")
-        environment = {key: value for key, value in os.environ.items() if key not in drop}
-        environment |= {"HF_HOME": str(tmp_path / "home"), "HF_ENDPOINT": hub.url, "NO_PROXY": "127.0.0.1"}
-        environment |= {"COLUMNS": "200"} | ({"HF_TOKEN": token} if token else {}) | more
+        environment = hub_environment(tmp_path / "home", hub, token) | {"COLUMNS": "200"} | more
         command = [sys.executable, str(REPO / "scripts" / "push.py"), str(run), *arguments]
         done = subprocess.run(command, capture_output=True, encoding="utf-8", env=environment, cwd=tmp_path, timeout=60)
         assert TOKEN not in done.stdout + done.stderr

@@ -1,21 +1,16 @@
 """docker/compose.yaml against the Compose Specification's own schema (vendored), and what a training needs of it."""
 
-import json
 import re
-from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
-import yaml
-
-ROOT = Path(__file__).parents[2]
-SCHEMA = json.loads((Path(__file__).parent / "vendor/compose-spec.json").read_text(encoding="utf-8"))
+from compose_files import ROOT, SCHEMA, compose_file
 
 
 @pytest.fixture
 def compose() -> dict[str, Any]:
-    return yaml.safe_load((ROOT / "docker/compose.yaml").read_text(encoding="utf-8"))
+    return compose_file("compose.yaml")
 
 
 def test_it_is_a_compose_file(compose) -> None:

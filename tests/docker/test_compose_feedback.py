@@ -1,22 +1,17 @@
 """docker/compose.feedback.yaml: a compose file whose server starts as the script does, with a pinned database."""
 
-import json
 import re
 import shlex
-from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
-import yaml
-
-ROOT = Path(__file__).parents[2]
-SCHEMA = json.loads((Path(__file__).parent / "vendor/compose-spec.json").read_text(encoding="utf-8"))
+from compose_files import ROOT, SCHEMA, compose_file
 
 
 @pytest.fixture
 def compose() -> dict[str, Any]:
-    return yaml.safe_load((ROOT / "docker/compose.feedback.yaml").read_text(encoding="utf-8"))
+    return compose_file("compose.feedback.yaml")
 
 
 def test_it_is_a_compose_file(compose) -> None:
@@ -36,7 +31,7 @@ def test_only_this_host_reaches_it_and_nobody_the_database(compose) -> None:
 
 
 def test_no_two_compose_files_want_the_same_port(compose) -> None:
-    other = yaml.safe_load((ROOT / "docker/compose.yaml").read_text(encoding="utf-8"))
+    other = compose_file("compose.yaml")
     services = [*compose["services"].values(), *other["services"].values()]
     ports = [port for one in services for port in one.get("ports", [])]
     assert len(ports) == len(set(ports))

@@ -80,13 +80,11 @@ def make_plan(root: Path, base_model: str, changes: dict[str, Any] | None = None
 
 def make_runnable_plan(root: Path, monkeypatch: Any) -> Plan:
     """`make_plan` with a tiny random Llama as base, on a machine without a GPU, started in `root`."""
-    from tiny_models import llama_tokenizer, random_llama
+    from tiny_models import random_llama, write_base
 
     monkeypatch.chdir(root)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:/usr/bin:/bin")
-    random_llama(0).save_pretrained(root / "base")
-    llama_tokenizer().save_pretrained(root / "base")
-    return make_plan(root, str(root / "base"))
+    return make_plan(root, str(write_base(root / "base", random_llama(0))))
 
 
 def write_rows(folder: Path, count: int) -> None:

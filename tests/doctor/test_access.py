@@ -1,18 +1,17 @@
 """Access to the base model, asked of a small server that answers as the Hub does."""
 
 import json
-import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from http_server import in_a_thread
 from safetensors.numpy import save_file
+from small_hub import TOKEN, Hub, hub_environment
 
 from kto_recipes.doctor import hub
 from kto_recipes.doctor.access import access_finding, refuse_no_access
@@ -21,49 +20,16 @@ from kto_recipes.errors import UserError
 
 LLAMA = "meta-llama/Llama-3.1-8B"
 OPEN = "Qwen/Qwen2.5-3B-Instruct"
-TOKEN = "hf_" + "abcdefgh" * 4
 PROGRAM = (
     "import json, sys; from dataclasses import asdict; from kto_recipes.doctor.access import access_finding;"
     "print(json.dumps(asdict(access_finding(sys.argv[1]))))"
 )
 
 
-class Hub(ThreadingHTTPServer):
-    """Answers every request with `status` and `error`, the Hub's X-Error-Code, and keeps what it was asked."""
-
-    status = 200
-    error: str | None = None
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, str | None]] = []
-        super().__init__(("127.0.0.1", 0), _Answer)
-
-
-class _Answer(BaseHTTPRequestHandler):
-    server: Hub
-
-    def do_HEAD(self) -> None:
-        self.server.asked.append((self.path, self.headers["Authorization"]))
-        self.send_response(self.server.status)
-        if self.server.error:
-            self.send_header("X-Error-Code", self.server.error)
-        for name, value in (("X-Repo-Commit", "0" * 40), ("ETag", '"1"'), ("Content-Length", "7")):
-            self.send_header(name, value)
-        self.end_headers()
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
 @pytest.fixture
 def server() -> Iterator[Hub]:
-    server = Hub()
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with in_a_thread(Hub()) as server:
+        yield server
 
 
 @pytest.fixture
@@ -71,11 +37,7 @@ def ask(tmp_path: Path) -> Any:
     """ask(model, server, token): the finding of a process that knows that server as the Hub, with an empty cache."""
 
     def run(model: str, server: Hub | None, token: str | None = None, **env: str) -> Finding:
-        drop = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", "http_proxy", "HTTP_PROXY")
-        environment = {key: value for key, value in os.environ.items() if key not in drop}
-        port = server.server_address[1] if server else 9  # nobody listens at the discard port
-        environment |= {"HF_HOME": str(tmp_path), "HF_ENDPOINT": f"http://127.0.0.1:{port}", "NO_PROXY": "127.0.0.1"}
-        environment |= env | ({"HF_TOKEN": token} if token else {})
+        environment = hub_environment(tmp_path, server, token) | env
         command = [sys.executable, "-c", PROGRAM, model]
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, timeout=60)
         assert TOKEN not in done.stdout + done.stderr

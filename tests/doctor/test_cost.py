@@ -5,14 +5,13 @@ from typing import Any
 
 import pytest
 from plans import make_plan, result_of
-from tiny_models import LLAMA_RECIPE, llama_tokenizer
+from tiny_models import llama_tokenizer, trained_tokenizer
 
 from kto_recipes.doctor.cost import cost_finding, duration, train_tokens
 from kto_recipes.doctor.machine import Gpu
 from kto_recipes.doctor.plan import Plan
 from kto_recipes.recipe.results import Result
 from kto_recipes.rows import read_kto, read_sft
-from kto_recipes.templates import set_template
 
 H200 = Gpu("NVIDIA H200", 143771 / 1024, "580.105.08", (9, 0))
 
@@ -29,8 +28,7 @@ def measured(plan: Plan, stage: str, speed: float, /, **changes: Any) -> Result:
 
 
 def test_the_tokens_of_an_epoch_are_those_of_the_rendered_rows_that_fit(plan: Plan) -> None:
-    tokenizer = llama_tokenizer()
-    set_template(tokenizer, LLAMA_RECIPE)
+    tokenizer = trained_tokenizer()
 
     def length(messages: list[Any]) -> int:
         return len(tokenizer.apply_chat_template(messages, return_dict=False))

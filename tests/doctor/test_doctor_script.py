@@ -8,16 +8,14 @@ from pathlib import Path
 
 import pytest
 from plans import REPO, make_plan, recipe_of, write_recipe
-from tiny_models import llama_tokenizer, random_llama
+from tiny_models import random_llama, write_base
 
 SCRIPT = REPO / "scripts" / "doctor.py"
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    random_llama(0).save_pretrained(tmp_path / "base")
-    llama_tokenizer().save_pretrained(tmp_path / "base")
-    make_plan(tmp_path, str(tmp_path / "base"))
+    make_plan(tmp_path, str(write_base(tmp_path / "base", random_llama(0))))
     return tmp_path
 
 

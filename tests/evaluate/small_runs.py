@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from tiny_models import LLAMA_RECIPE, llama_tokenizer, random_llama
+from tiny_models import LLAMA_RECIPE
 
 from kto_recipes.evaluate.measure import EvalSettings
 from kto_recipes.evaluate.run import evaluate_run
 from kto_recipes.rows import write_jsonl
-from kto_recipes.templates import set_template
 
 SETTINGS = EvalSettings(samples_per_prompt=2, max_new_tokens=6, style_train_prompts=4)
 BETA = 0.2
@@ -38,16 +37,6 @@ def held_out(source: str = "telegram") -> list[dict[str, Any]]:
     good = [row(prompt, f"nooo {prompt}", True, source, number) for number, prompt in enumerate(PROMPTS)]
     bad = [row(prompt, f"Regarding {prompt}.", False, source, 10 + n) for n, prompt in enumerate(PROMPTS[:4])]
     return good + bad
-
-
-def write_models(root: Path) -> Path:
-    """Three models in folders base, sft and kto; like a merged run's, each with its tokenizer."""
-    for seed, name in enumerate(("base", "sft", "kto")):
-        random_llama(seed).save_pretrained(root / name)
-        tokenizer = llama_tokenizer()
-        set_template(tokenizer, LLAMA_RECIPE)
-        tokenizer.save_pretrained(root / name)
-    return root
 
 
 def make_run(folder: Path, models: Path, *, sft: bool = True, source: str = "telegram") -> Path:

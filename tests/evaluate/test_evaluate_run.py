@@ -10,14 +10,13 @@ import orjson
 import pytest
 import torch
 from small_runs import BETA, FIGURES, PROMPTS, SETTINGS, STYLE, evaluated, held_out, make_run
-from tiny_models import LLAMA_RECIPE, llama_tokenizer
+from tiny_models import LLAMA_RECIPE, trained_tokenizer
 from transformers import AutoModelForCausalLM
 
 from kto_recipes.evaluate import measured
 from kto_recipes.evaluate.measure import EvalSettings
 from kto_recipes.files import read_json
 from kto_recipes.generation import Loaded, Sampling, completion_ids, generate, load, prompt_ids, text_of
-from kto_recipes.templates import set_template
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +42,7 @@ def plain_logp(model: Any, prompt: list[int], answer: list[int]) -> float:
 
 def plain_rewards(models: Path, name: str, reference: str) -> tuple[float, float]:
     """Mean β·(log π − log π_ref) over desirable and over undesirable rows."""
-    tokenizer = llama_tokenizer()
-    set_template(tokenizer, LLAMA_RECIPE)
+    tokenizer = trained_tokenizer()
     policy, ref = (AutoModelForCausalLM.from_pretrained(models / folder).eval() for folder in (name, reference))
     rewards: dict[bool, list[float]] = {True: [], False: []}
     for held in held_out():

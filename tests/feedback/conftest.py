@@ -1,4 +1,4 @@
-"""Stores to test with, in SQLite and a real PostgreSQL server; a client of the API; a browser and a scripted model."""
+"""Stores to test with, in SQLite and a real PostgreSQL server; a client of the API; a scripted model."""
 
 import signal
 import subprocess
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import Page, browser
 from fastapi.testclient import TestClient
 from openai_server import Server, openai_server
 from sqlalchemy import create_engine, make_url, text
@@ -105,18 +104,6 @@ def serve() -> Iterator[Callable[..., str]]:
         process.terminate()
         assert process.wait(20) == 128 + signal.SIGTERM
         process.stdout.close()
-
-
-@pytest.fixture(scope="module")
-def window(program: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with browser(program("chromium"), tmp_path_factory.mktemp("chromium") / "profile") as page:
-        yield page
-
-
-@pytest.fixture
-def page(window: Page) -> Page:
-    window.screen(1280, 900)
-    return window
 
 
 @pytest.fixture

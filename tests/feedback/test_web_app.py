@@ -131,6 +131,44 @@ def test_a_better_answer_is_desirable_and_the_conversation_goes_on_from_it(chat,
     assert pressed(page) == ["undesirable"]
 
 
+def test_a_better_answer_that_is_not_saved_yet_stays_while_the_chat_goes_on(chat, page, place) -> None:
+    said(page, "hello", 1)
+    click(page, "[data-action=edit]")
+    page.send("Input.insertText", text=" Begun")
+    said(page, "more", 2)
+    text = "document.querySelector('[data-message=\"2\"] .editor textarea')"
+    assert page.run(f"{text}.value") == "Reply number 0. Begun"
+    send(page, "slow")
+    page.wait_for(f"({MESSAGES})[5]?.includes('word 3')")
+    page.run(f"{text}.focus()")
+    page.press("Escape")
+    page.wait_for("document.querySelectorAll('[data-message]').length === 3")
+    page.send("Input.insertText", text=", and ended.")  # the focus is not lost either, nor the place in the text
+    assert page.run(f"{text}.value") == "Reply number 0. Begun, and ended."
+    page.run("document.getElementById('new').click()")
+    page.wait_for("document.querySelectorAll('#thread > *').length === 0")
+    page.run("history.back()")
+    page.wait_for(text)
+    page.run("document.querySelector('.editor').requestSubmit()")
+    page.wait_for("document.querySelector('#thread').innerText.includes('written by a person')")
+    assert page.run(MESSAGES) == ["hello", "Reply number 0. Begun, and ended."]
+    assert counting(place) == [("Reply number 0.", False), ("Reply number 0. Begun, and ended.", True)]
+    click(page, "[data-action=before]")
+    assert page.run("document.querySelector('.editor')") is None  # what is saved is edited no more
+    assert page.complaints() == []
+
+
+def test_a_better_answer_that_is_given_up_is_begun_anew(chat, page) -> None:
+    said(page, "hello", 1)
+    click(page, "[data-action=edit]")
+    page.send("Input.insertText", text=" Begun")
+    click(page, ".editor button[type=button]")
+    assert page.run("document.activeElement.dataset.action") == "edit"
+    said(page, "more", 2)
+    click(page, "[data-action=edit]", 0)
+    assert page.run("document.querySelector('.editor textarea').value") == "Reply number 0."
+
+
 def test_another_conversation_can_be_opened_while_a_reply_is_written(chat, page) -> None:
     said(page, "hello", 1)
     page.run("document.getElementById('new').click()")

@@ -96,6 +96,19 @@ def test_a_token_is_given_once_and_then_the_cookie_is_enough(browse, store, toke
     assert browser.get("/api/app/settings").status_code == 401
 
 
+def test_servers_at_two_ports_of_one_host_do_not_take_each_other_s_cookie(browse, store, token_of) -> None:
+    first, second = (browse(f"http://localhost:{port}", needs_token=True) for port in (8000, 8001))
+    second.cookies = first.cookies  # a browser sends them to every port
+    for browser, scopes in ((first, ("read", "vote")), (second, ("read",))):
+        headers = {"Origin": str(browser.base_url).rstrip("/"), **token_of(store, *scopes)}
+        assert browser.post("/api/app/session", headers=headers).status_code == 204
+    body = {"prompt": "q", "completion": "a", "label": True}
+    assert first.post("/api/votes", json=body, headers={"Origin": "http://localhost:8000"}).status_code == 201
+    assert second.post("/api/votes", json=body, headers={"Origin": "http://localhost:8001"}).status_code == 403
+    second.delete("/api/app/session", headers={"Origin": "http://localhost:8001"})
+    assert [browser.get("/api/app/settings").status_code for browser in (first, second)] == [200, 401]
+
+
 def test_behind_tls_the_cookie_travels_by_tls_alone(browse, store, token_of) -> None:
     headers = {"Origin": "https://votes.example", **token_of(store, "read")}
     answer = browse("https://votes.example", needs_token=True).post("/api/app/session", headers=headers)

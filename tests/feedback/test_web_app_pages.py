@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from web_app import CONTRASTS, NAMELESS, click, counting, opened, reloaded, said, votes, wait_pressed
+from browser import CONTRASTS
+from web_app import NAMELESS, click, counting, opened, reloaded, said, votes, wait_pressed
 
 from kto_recipes.feedback.store import Store
 
@@ -109,7 +110,7 @@ def test_who_has_a_token_logs_in_once(serve, page, place, answers, run_script) -
     page.wait_for("document.getElementById('problem').textContent === 'the token is unknown.'")
     page.send("Input.insertText", text=made.stdout.strip())
     page.press("Enter")
-    page.wait_for("location.pathname === '/review' && document.body.dataset.ready")
+    page.wait_for("location.pathname === '/review' && document.body?.dataset.ready")
     page.press("1")
     page.wait_for(f"document.getElementById('count').textContent === '1 of {N}'")
     assert page.run("document.cookie") == ""

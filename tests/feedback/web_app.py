@@ -12,22 +12,6 @@ from openai_server import Stream
 from kto_recipes.feedback.store import Store
 
 SCRIPT = "<script>document.title = 'run'</script><img src=x onerror=\"document.title='run'\">"
-# Of all text and of what is operated, by the formula of WCAG 2.2.
-CONTRASTS = """(() => {
-  const channels = (color) => color.match(/[\\d.]+/g).map(Number);
-  const linear = (c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
-  const luminance = ([r, g, b]) => 0.2126 * linear(r / 255) + 0.7152 * linear(g / 255) + 0.0722 * linear(b / 255);
-  const ground = (it) => {
-    const [r, g, b, alpha = 1] = channels(getComputedStyle(it).backgroundColor);
-    return alpha === 0 ? ground(it.parentElement) : [r, g, b];
-  };
-  const all = [...document.querySelectorAll("body *")].filter((it) => it.checkVisibility());
-  const shown = all.filter((it) => [...it.childNodes].some((node) => node.nodeType === 3 && node.data.trim()));
-  return shown.filter((it) => !it.closest("svg")).map((it) => {
-    const pair = [luminance(channels(getComputedStyle(it).color)), luminance(ground(it))];
-    return (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
-  });
-})()"""
 # What is operated and has no name that a screen reader could say.
 NAMELESS = """[...document.querySelectorAll("button, input, textarea, select, a, summary")].filter((it) =>
   !(it.getAttribute("aria-label") || it.textContent.trim() || it.labels?.length)).map((it) => it.outerHTML)"""

@@ -49,6 +49,16 @@ def test_only_who_was_told_the_address_can_read(run: Path) -> None:
         assert addresses == ["0100007F"], "127.0.0.1 and nothing else"
 
 
+def test_the_page_runs_only_what_its_server_sends_and_stands_in_no_other(run: Path) -> None:
+    with judging(run) as it:
+        for path in ("", "style.css", "page.js", "state"):
+            headers = httpx.get(it.url + path).headers
+            policy = dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; "))
+            assert policy["default-src"] == policy["frame-ancestors"] == "'none'"
+            assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+            assert headers["referrer-policy"] == "no-referrer"  # its address holds the token
+
+
 def test_what_is_no_choice_is_refused_and_a_choice_sent_twice_counts_once(run: Path) -> None:
     with judging(run) as it:
         here = {"Origin": re.match(r"http://[^/]+", it.url)[0]}

@@ -2,46 +2,19 @@
 
 import re
 import signal
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from browser import Page, browser
+from browser import CONTRASTS, Page
 from judge_runs import sample, write_run
 from judging import judging
 
 N = 6
-# Of the text of every element, by the formula of WCAG 2.2.
-CONTRASTS = """(() => {
-  const channels = (color) => color.match(/[\\d.]+/g).map(Number);
-  const linear = (c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
-  const luminance = ([r, g, b]) => 0.2126 * linear(r / 255) + 0.7152 * linear(g / 255) + 0.0722 * linear(b / 255);
-  const ground = (it) => {
-    const [r, g, b, alpha = 1] = channels(getComputedStyle(it).backgroundColor);
-    return alpha === 0 ? ground(it.parentElement) : [r, g, b];
-  };
-  return [...document.querySelectorAll("h1, h2, #count, .role, .text, button:enabled, kbd")].map((it) => {
-    const pair = [luminance(channels(getComputedStyle(it).color)), luminance(ground(it))];
-    return (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
-  });
-})()"""
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     return write_run(tmp_path / "run", [sample(n, f"kto says {n}", f"sft says {n}, at length") for n in range(N)])
-
-
-@pytest.fixture(scope="module")
-def window(program: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with browser(program("chromium"), tmp_path_factory.mktemp("chromium") / "profile") as opened:
-        yield opened
-
-
-@pytest.fixture
-def page(window: Page) -> Page:
-    window.screen(1280, 900)
-    return window
 
 
 def count(page: Page) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from openai_server import openai_server, refused, said
-from tiny_models import LLAMA_RECIPE, llama_tokenizer, random_llama
+from tiny_models import LLAMA_RECIPE, llama_tokenizer, random_llama, write_base
 
 from kto_recipes.errors import UserError
 from kto_recipes.negatives import base_sample
@@ -45,16 +45,10 @@ def endpoint(url: str, **values: Any) -> dict[str, Any]:
     return {"url": url, "model": "tiny", "concurrency": 4, "retries": 0, "timeout_s": 20} | values
 
 
-def save(model: Any, folder: Path) -> str:
-    model.save_pretrained(folder)
-    llama_tokenizer().save_pretrained(folder)
-    return str(folder)
-
-
 @pytest.fixture(scope="module")
 def llama(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The folder of a tiny Llama with random weights; like a base model's, its tokenizer has no chat template."""
-    return save(random_llama(0), tmp_path_factory.mktemp("llama"))
+    return str(write_base(tmp_path_factory.mktemp("llama"), random_llama(0)))
 
 
 class Run:
@@ -163,7 +157,7 @@ def test_a_base_models_own_end_of_text_ends_an_answer(run: Callable[..., Run], t
         model.model.norm.weight.fill_(1.0)
         model.lm_head.weight.zero_()
         model.lm_head.weight[llama_tokenizer().convert_tokens_to_ids("<|end_of_text|>")] = 10.0
-    one = run(model=save(model, tmp_path / "ends-at-once"))
+    one = run(model=str(write_base(tmp_path / "ends-at-once", model)))
     assert one.make(rows(2)) == [NotMade("empty")] * 2
     kept = [json.loads(line) for line in one.journal.read_text().splitlines()]
     assert [entry["cut"] for entry in kept] == [False, False]
@@ -297,7 +291,7 @@ def test_another_model_template_seed_or_setting_finds_nothing(run: Callable[...,
         one.make(parents, **values)
         return one.done[0]
 
-    other = save(random_llama(1), tmp_path / "other")
+    other = str(write_base(tmp_path / "other", random_llama(1)))
     assert found(run()) == 3
     assert found(run(model=other)) == 0
     assert found(run(recipe=LLAMA_RECIPE | {"chat_template": "chatml"})) == 0

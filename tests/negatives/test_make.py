@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_models import LLAMA_RECIPE, llama_tokenizer, random_llama
+from tiny_models import LLAMA_RECIPE, llama_tokenizer, random_llama, write_base
 
 from kto_recipes.errors import UserError
 from kto_recipes.negatives.make import make_run_data
@@ -52,7 +52,7 @@ def llama(tmp_path_factory):
 
     def make(seed: int) -> str:
         if seed not in made:
-            made[seed] = save(random_llama(seed), tmp_path_factory.mktemp(f"llama-{seed}"))
+            made[seed] = str(write_base(tmp_path_factory.mktemp(f"llama-{seed}"), random_llama(seed)))
         return made[seed]
 
     return make
@@ -74,16 +74,10 @@ def llama_that_says(tmp_path_factory):
                 model.model.norm.weight.fill_(1.0)
                 model.lm_head.weight.zero_()
                 model.lm_head.weight[llama_tokenizer().convert_tokens_to_ids(token)] = 10.0
-            made[token] = save(model, tmp_path_factory.mktemp("llama-that-says"))
+            made[token] = str(write_base(tmp_path_factory.mktemp("llama-that-says"), model))
         return made[token]
 
     return make
-
-
-def save(model: Any, folder: Path) -> str:
-    model.save_pretrained(folder)
-    llama_tokenizer().save_pretrained(folder)
-    return str(folder)
 
 
 def make(folder: Path, recipe: dict[str, Any] = NO_MODEL, out: str = "data") -> Path:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from regression_runs import write_models
+from tiny_models import write_models
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from tiny_models import LLAMA_RECIPE, llama_tokenizer, random_llama
-
-from kto_recipes.templates import set_template
+from tiny_models import LLAMA_RECIPE
 
 QUIZ = [
     {"ask": "Which animal barks?", "options": ["dog", "cat"], "right": 0},
@@ -54,16 +52,6 @@ TEXT = {  # of whole texts the likelihood
     "metric_list": [{"metric": "word_perplexity", "aggregation": "weighted_perplexity", "higher_is_better": False}],
 }
 BROKEN = {"doc_to_text": "{{ask if right == 0 else nothing.at_all}}"}  # at its second row, with nothing wrong before
-
-
-def write_models(root: Path) -> Path:
-    """Three models in folders base, sft and kto, each with its tokenizer as a merge leaves it."""
-    for seed, name in enumerate(("base", "sft", "kto")):
-        random_llama(seed).save_pretrained(root / name)
-        tokenizer = llama_tokenizer()
-        set_template(tokenizer, LLAMA_RECIPE)
-        tokenizer.save_pretrained(root / name)
-    return root
 
 
 def make_run(run: Path, models: Path) -> Path:

@@ -1,12 +1,9 @@
 """Data sets of the Hub: folders laid out like one, read by the same library, and a server for what goes wrong."""
 
 import json
-import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from damaged_files import damaged
+from http_server import in_a_thread
 from hypothesis import HealthCheck, given, settings
+from small_hub import TOKEN, Hub, HubAnswer, hub_environment
 from training_rows import answers, counts, stop, turns, write_lines
 
 from kto_recipes.errors import UserError
@@ -23,7 +22,6 @@ from kto_recipes.sources.hub import HubSource
 from kto_recipes.sources.records import ReadOptions, Record
 
 REPO = Path(__file__).parents[2]
-TOKEN = "hf_" + "abcdefgh" * 4
 VOTES = [
     {"prompt": turns("2+2?"), "completion": turns("2+2?", "4")[1:], "label": True},
     {"prompt": turns("2+2?"), "completion": turns("2+2?", "5")[1:], "label": False},
@@ -148,53 +146,15 @@ def test_a_folder_with_a_damaged_file_is_read_or_refused_with_a_sentence(tmp_pat
 # --- the Hub ------------------------------------------------------------------------------------------------
 
 
-class Hub(ThreadingHTTPServer):
-    """Answers every request with `status` and `error`, the Hub's X-Error-Code."""
-
-    status = 404
-    error = "RepoNotFound"
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, str | None]] = []
-        super().__init__(("127.0.0.1", 0), _Answer)
-
-
-class _Answer(BaseHTTPRequestHandler):
-    server: Hub
-
-    def do_HEAD(self) -> None:
-        self.server.asked.append((self.path, self.headers["Authorization"]))
-        self.send_response(self.server.status)
-        self.send_header("X-Error-Code", self.server.error)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
 @pytest.fixture
 def server() -> Iterator[Hub]:
-    server = Hub()
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-def with_hub(folder: Path, server: Hub | None) -> dict[str, str]:
-    """An environment in which that server is the Hub; none: a port where nobody listens."""
-    drop = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", "http_proxy", "HTTP_PROXY")
-    environment = {key: value for key, value in os.environ.items() if key not in drop}
-    port = server.server_address[1] if server else 9
-    return environment | {"HF_HOME": str(folder), "HF_ENDPOINT": f"http://127.0.0.1:{port}", "NO_PROXY": "127.0.0.1"}
+    with in_a_thread(Hub()) as server:
+        yield server
 
 
 def ask(folder: Path, source: str, server: Hub | None, token: str | None = None) -> str:
     """What a process that knows that server as the Hub says of a data set; none: a port where nobody listens."""
-    environment = with_hub(folder, server) | ({"HF_TOKEN": token} if token else {})
+    environment = hub_environment(folder, server, token)
     command = [sys.executable, "-c", PROGRAM, source]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, timeout=60, cwd=folder)
     assert TOKEN not in done.stdout + done.stderr
@@ -237,10 +197,10 @@ ROWS = [{"prompt": f"question {n // 2}", "completion": f"answer {n}", "label": n
 LINES = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
 
 
-class _Holder(_Answer):
+class _Holder(HubAnswer):
     """Answers what `datasets` asks about a data set of one file, whose branch main is at COMMIT."""
 
-    def do_HEAD(self) -> None:
+    def do_HEAD(self) -> None:  # noqa: N802 - the server's name for it
         self.server.asked.append((self.path, self.headers["Authorization"]))
         data = self._answer()
         self.send_response(404 if data is None else 200)
@@ -283,7 +243,8 @@ def test_the_commit_is_in_the_manifest_and_what_is_prepared_needs_no_hub(tmp_pat
     (folder / "dataset.yaml").write_text("source: hf:owner/name\nsplit: {eval_fraction: 0.5}\n")
     command = [sys.executable, str(REPO / "scripts" / "prepare_data.py"), str(folder)]
     for holder in (server, None):
-        done = subprocess.run(command, capture_output=True, text=True, env=with_hub(tmp_path, holder), timeout=60)
+        environment = hub_environment(tmp_path, holder)
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
         assert (done.returncode, done.stderr) == (0, "")
     manifest = json.loads((folder / "manifest.json").read_bytes())
     assert (manifest["commit"], manifest["read"]) == (COMMIT, 40)

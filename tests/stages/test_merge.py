@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 import yaml
-from tiny_models import LLAMA_RECIPE, llama_tokenizer
+from tiny_models import LLAMA_RECIPE, llama_tokenizer, trained_tokenizer
 from transformers import AutoTokenizer, GenerationConfig, LlamaConfig
 
 from kto_recipes.errors import UserError
 from kto_recipes.files import model_sha256, write_json
 from kto_recipes.stages.merge import _carry_tokenizer, merge_stage
-from kto_recipes.templates import recipe_template, set_template
+from kto_recipes.templates import recipe_template
 
 TOKENIZER = llama_tokenizer()
 EOT, EOS = (TOKENIZER.convert_tokens_to_ids(token) for token in ("<|eot_id|>", "<|end_of_text|>"))
@@ -21,8 +21,7 @@ EOT, EOS = (TOKENIZER.convert_tokens_to_ids(token) for token in ("<|eot_id|>", "
 @pytest.fixture
 def stage(tmp_path: Path) -> Path:
     """A stage's folder with the trained tokenizer, and in `merged` what the merge copies from the base model."""
-    tokenizer = llama_tokenizer()
-    set_template(tokenizer, LLAMA_RECIPE)
+    tokenizer = trained_tokenizer()
     tokenizer.save_pretrained(tmp_path)
     (tmp_path / "merged").mkdir()
     llama_tokenizer().save_pretrained(tmp_path / "merged")

@@ -6,28 +6,18 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from tiny_models import LLAMA_RECIPE, llama_tokenizer, random_llama
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
+from tiny_models import LLAMA_RECIPE, random_llama, trained_tokenizer, write_base
+from transformers import AutoModelForCausalLM
 
 from kto_recipes.files import model_sha256
-from kto_recipes.templates import set_template
 
 SYSTEM = "You are Nina, \"la capa\" of d'Orto's [bold]chat[/bold]."
 MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "up_proj", "down_proj"]
 
 
-def trained_tokenizer() -> PreTrainedTokenizerBase:
-    tokenizer = llama_tokenizer()
-    set_template(tokenizer, LLAMA_RECIPE)
-    return tokenizer
-
-
 def make_run(folder: Path, *, kto_alpha: int = 8) -> Path:
     """SFT's adapter has rank 4 and scaling 2; KTO's has rank 6 and `kto_alpha`, and one module more."""
-    base = folder / "base"
-    model = random_llama(0)
-    model.save_pretrained(base)
-    llama_tokenizer().save_pretrained(base)  # as Meta ships it, without a template
+    base = write_base(folder / "base", random_llama(0))
     run = folder / "run"
     sft = train(base, run / "sft", LoraConfig(r=4, lora_alpha=8, target_modules=MODULES), seed=1)
     more = [*MODULES, "gate_proj"]

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from finished_runs import make_run, trained_tokenizer, with_adapter, write_recipe
+from finished_runs import make_run, with_adapter, write_recipe
 from safetensors.torch import load_file, save_file
+from tiny_models import trained_tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from kto_recipes.errors import UserError

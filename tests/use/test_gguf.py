@@ -7,9 +7,9 @@ from typing import Any
 import gguf
 import numpy as np
 import pytest
-from finished_runs import SYSTEM, make_run, trained_tokenizer
+from finished_runs import SYSTEM, make_run
 from safetensors.torch import load_file
-from tiny_models import LLAMA_RECIPE, make_miniature, qwen_tokenizer
+from tiny_models import LLAMA_RECIPE, make_miniature, qwen_tokenizer, trained_tokenizer
 
 from kto_recipes.errors import UserError
 from kto_recipes.templates import set_template

@@ -7,10 +7,9 @@ import re
 
 import jinja2
 import pytest
-from tiny_models import LLAMA_RECIPE, llama_tokenizer, qwen_tokenizer
+from tiny_models import qwen_tokenizer, trained_tokenizer
 
 from kto_recipes.errors import UserError
-from kto_recipes.templates import set_template
 from kto_recipes.use.ollama import modelfile, ollama_template
 
 S, U, A = ({"role": role} for role in ("system", "user", "assistant"))
@@ -51,14 +50,8 @@ def go(template: str, messages: list[dict[str, str]]) -> str:
     return jinja2.Environment(keep_trailing_newline=True).from_string(text).render(messages=messages, system=system)
 
 
-def llama():
-    tokenizer = llama_tokenizer()
-    set_template(tokenizer, LLAMA_RECIPE)
-    return tokenizer
-
-
 @pytest.mark.parametrize("conversation", CONVERSATIONS, ids=["bare", "system", "turns", "control strings"])
-@pytest.mark.parametrize("tokenizer", [llama(), qwen_tokenizer()], ids=["llama3", "chatml"])
+@pytest.mark.parametrize("tokenizer", [trained_tokenizer(), qwen_tokenizer()], ids=["llama3", "chatml"])
 def test_the_go_template_makes_the_prompt_of_training(tokenizer, conversation: list[dict[str, str]]) -> None:
     expected = tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False)
     # llama.cpp puts Llama's BOS before a prompt itself
@@ -81,14 +74,14 @@ def test_qwen_s_default_system_prompt_is_said_where_there_is_none() -> None:
     ids=["counts", "forgets", "changes", "go in it"],
 )
 def test_a_template_that_go_cannot_say_so_is_refused(template: str) -> None:
-    tokenizer = llama()
+    tokenizer = trained_tokenizer()
     tokenizer.chat_template = template
     with pytest.raises(UserError, match="cannot be said as an Ollama template"):
         ollama_template(tokenizer)
 
 
 def test_the_modelfile_names_the_file_the_template_the_system_prompt_and_the_stops() -> None:
-    template = ollama_template(llama())
+    template = ollama_template(trained_tokenizer())
     text, notes = modelfile("kto.gguf", template, 'You are "Nina".', ["<|end_of_text|>", "<|eot_id|>"])
     first, _, rest = text.partition("\n")
     assert first == "FROM ./kto.gguf"
@@ -99,10 +92,10 @@ def test_the_modelfile_names_the_file_the_template_the_system_prompt_and_the_sto
 
 
 def test_a_system_prompt_that_would_end_its_own_quotes_is_left_out_and_said() -> None:
-    text, notes = modelfile("kto.gguf", ollama_template(llama()), 'a """\nPARAMETER stop "e"\nb', [])
+    text, notes = modelfile("kto.gguf", ollama_template(trained_tokenizer()), 'a """\nPARAMETER stop "e"\nb', [])
     assert "SYSTEM" not in text and "PARAMETER" not in text
     assert "left out" in notes[0]
 
 
 def test_without_a_system_prompt_there_is_no_such_line() -> None:
-    assert "SYSTEM" not in modelfile("kto.gguf", ollama_template(llama()), None, [])[0]
+    assert "SYSTEM" not in modelfile("kto.gguf", ollama_template(trained_tokenizer()), None, [])[0]

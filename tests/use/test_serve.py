@@ -19,10 +19,11 @@ from tiny_models import REPO
 from kto_recipes.errors import UserError
 from kto_recipes.files import read_json
 from kto_recipes.generation import Sampling, generate, load, prompt_ids, text_of
+from kto_recipes.ports import refuse_busy_port
 from kto_recipes.use import server_command
 from kto_recipes.use.run import finished_run
 from kto_recipes.use.server_command import Server, container_engine, transformers_server, vllm_server
-from kto_recipes.use.serving import address, curl_example, refuse_busy_port, serve
+from kto_recipes.use.serving import address, curl_example, serve
 
 S, U, A = ({"role": role} for role in ("system", "user", "assistant"))
 CONVERSATIONS = {

@@ -3,7 +3,7 @@
 from typing import Any, get_args
 
 from kto_recipes.prepare.redact import Kind
-from kto_recipes.report.metrics import is_finite
+from kto_recipes.report.metrics import as_dict, is_finite
 
 STRATEGIES = {
     "base_sample": "replies sampled from the model before SFT",
@@ -38,10 +38,10 @@ def data_facts(data: dict[str, Any] | None, dataset: dict[str, Any] | None) -> d
 
 def _files(manifest: dict[str, Any]) -> dict[str, tuple[int | None, int | None, int | None]]:
     """Of each file of a standard name, how many rows, desirable and undesirable ones; SFT's have no labels."""
-    written = _dict(manifest.get("written"))
+    written = as_dict(manifest.get("written"))
     found = {}
     for name in _FILES:
-        about = _dict(written.get(name + _ENDING))
+        about = as_dict(written.get(name + _ENDING))
         if _whole(about.get("rows")) is not None:
             good, bad = (_whole(about.get(key)) for key in ("desirable", "undesirable"))
             found[name] = (about["rows"], good, bad) if good or bad else (about["rows"], None, None)
@@ -49,27 +49,23 @@ def _files(manifest: dict[str, Any]) -> dict[str, tuple[int | None, int | None, 
 
 
 def _left_out(manifest: dict[str, Any]) -> int:
-    return sum(count for count in map(_whole, _dict(manifest.get("left_out")).values()) if count)
+    return sum(count for count in map(_whole, as_dict(manifest.get("left_out")).values()) if count)
 
 
 def _strategies(strategies: Any) -> list[tuple[str, str, int]]:
     """(name, what it is, rows to train on) of the made undesirable answers."""
-    counts = _dict(_dict(strategies).get("train"))
+    counts = as_dict(as_dict(strategies).get("train"))
     return [(name, what, counts[name]) for name, what in STRATEGIES.items() if _whole(counts.get(name))]
 
 
 def _redacted(dataset: dict[str, Any]) -> list[str]:
-    asked = _dict(_dict(dataset.get("settings")).get("clean")).get("redact")
+    asked = as_dict(as_dict(dataset.get("settings")).get("clean")).get("redact")
     return [kind for kind in get_args(Kind) if isinstance(asked, list) and kind in asked]
 
 
 def _numbers(values: Any, keys: tuple[str, ...]) -> dict[str, float]:
-    return {key: _dict(values)[key] for key in keys if is_finite(_dict(values).get(key))}
+    return {key: as_dict(values)[key] for key in keys if is_finite(as_dict(values).get(key))}
 
 
 def _whole(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

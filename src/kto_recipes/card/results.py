@@ -63,8 +63,8 @@ def _definitions(evaluation: dict[str, Any], clean: Clean) -> list[str]:
 
 
 def _strategies(evaluation: dict[str, Any]) -> str | None:
-    found = evaluation.get("by_strategy")
-    groups = {name: it for name, it in (found if isinstance(found, dict) else {}).items() if name in STRATEGIES}
+    found = metrics.as_dict(evaluation.get("by_strategy"))
+    groups = {name: it for name, it in found.items() if name in STRATEGIES}
     if not groups:
         return None
     table = metrics.by_group(groups)

@@ -7,15 +7,19 @@ from kto_recipes.doctor.finding import Finding
 from kto_recipes.doctor.hub import Access
 from kto_recipes.errors import UserError
 
-_OF_A_FOLDER = (".", "/", "outputs/")
 GATED = ("meta-llama/",)  # owners whose models all ask for a licence to be accepted first
+
+
+def names_a_folder(model: str) -> bool:
+    """Whether `model` is taken for a folder, be it there or not, and not for a name on the Hub."""
+    return Path(model).is_dir() or model.startswith((".", "/", "outputs/"))
 
 
 def access_finding(model: str) -> Finding:
     """What stands between this machine and `model`, a local folder or a name on the Hub."""
     if Path(model).is_dir():
         return Finding("access", "ok", f"{model} is a folder here")
-    if model.startswith(_OF_A_FOLDER):
+    if names_a_folder(model):
         return Finding(
             "access", "error", f"base_model {model}: no such folder", "Make it first, or correct base_model."
         )
@@ -49,7 +53,7 @@ def refuse_no_access(model: str) -> None:
     Raises:
         UserError: with what stands in the way, and what to do.
     """
-    if Path(model).is_dir() or model.startswith(_OF_A_FOLDER):
+    if names_a_folder(model):
         return
     finding = access_finding(model)
     if finding.status == "error":

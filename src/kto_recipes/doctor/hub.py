@@ -116,11 +116,16 @@ def kernel_is_cached() -> bool:
 
 
 def kernel_is_reachable() -> bool:
+    return is_reachable(KERNEL, "kernel")
+
+
+def is_reachable(repository: str, kind: str) -> bool:
+    """Whether the Hub answers, within seconds, for a repository of that kind; HF_HUB_OFFLINE=1 is an answer, too."""
     import httpx
     from huggingface_hub import HfApi
 
     try:
-        HfApi().repo_info(KERNEL, repo_type="kernel", timeout=TIMEOUT_SECONDS)
+        HfApi().repo_info(repository, repo_type=kind, timeout=TIMEOUT_SECONDS)
     except (OSError, httpx.HTTPError):
         return False
     return True

@@ -1,6 +1,6 @@
 """What is asked of one model over the held-out rows: the numbers that figures are made of."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +10,13 @@ from kto_recipes.generation import (
     Loaded,
     Sampling,
     completion_ids,
-    completion_logps,
     generate,
     prompt_ids,
     text_of,
 )
+from kto_recipes.progress import OnDone
 from kto_recipes.rows import KtoRow, Message, completion_text
+from kto_recipes.scoring import completion_logps
 
 Pairs = Sequence[tuple[list[int], list[int]]]
 IN_ONE_BATCH = 64  # replies
@@ -70,7 +71,7 @@ def reply_greedily(
     loaded: Loaded,
     prompts: Sequence[list[int]],
     settings: EvalSettings,
-    on_done: Callable[[int], None],
+    on_done: OnDone,
     batch_size: int = IN_ONE_BATCH,
 ) -> list[str]:
     """The greedy reply to each prompt."""
@@ -83,7 +84,7 @@ def sample_replies(
     loaded: Loaded,
     prompts: Sequence[list[int]],
     settings: EvalSettings,
-    on_done: Callable[[int], None],
+    on_done: OnDone,
     batch_size: int = IN_ONE_BATCH,
 ) -> list[list[int]]:
     """`samples_per_prompt` replies to each prompt as token ids, those of one prompt together."""
@@ -102,8 +103,6 @@ def repeated(prompts: Sequence[list[int]], settings: EvalSettings) -> list[list[
     return [prompt for prompt in prompts for _ in range(settings.samples_per_prompt)]
 
 
-def logps(
-    loaded: Loaded, pairs: Pairs, on_done: Callable[[int], None], batch_size: int = SCORED_IN_ONE_BATCH
-) -> NDArray[np.float64]:
+def logps(loaded: Loaded, pairs: Pairs, on_done: OnDone, batch_size: int = SCORED_IN_ONE_BATCH) -> NDArray[np.float64]:
     """log π(answer | prompt) in nats for each pair, shape (len(pairs),)."""
     return completion_logps(loaded, pairs, batch_size=batch_size, on_done=on_done).numpy()

@@ -14,7 +14,6 @@ import orjson
 from numpy.typing import NDArray
 
 from kto_recipes.errors import UserError
-from kto_recipes.evaluate.kept import KeptParts
 from kto_recipes.evaluate.measure import (
     IN_ONE_BATCH,
     EvalSettings,
@@ -28,14 +27,12 @@ from kto_recipes.evaluate.measure import (
     tokenize_held,
 )
 from kto_recipes.evaluate.models import RunModels
-from kto_recipes.files import model_sha256, sha256, sha256_text
+from kto_recipes.files import model_sha256, sha256_text
 from kto_recipes.generation import Loaded, Sampling, generate, load, prompt_ids, text_of
+from kto_recipes.kept import KeptParts
+from kto_recipes.progress import OnDone, StartTask
 from kto_recipes.rows import KtoRow, Message, prompt_key
-
-OnDone = Callable[[int], None]
-StartTask = Callable[[str, int], OnDone]
-_TEMPLATE = ("chat_template", "chat_template_jinja", "special_tokens")
-_TOKENIZER_FILES = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab*", "merges*", "*.jinja")
+from kto_recipes.tokenizer_files import tokenizer_identity
 
 
 @dataclass
@@ -75,12 +72,9 @@ class Asked:
         """What every answer depends on beside its model: tokens, and how numbers are computed."""
         import torch
 
-        recipe, folder = self.models.recipe, Path(self.models.paths["kto"])
-        files = sorted({path for pattern in _TOKENIZER_FILES for path in folder.glob(pattern)})
         return {
             "rows": sha256_text(orjson.dumps(self.rows).decode()),
-            "tokenizer": [[path.name, sha256(path)] for path in files],
-            "template": {key: recipe.get(key) for key in _TEMPLATE},
+            **tokenizer_identity(Path(self.models.paths["kto"]), self.models.recipe),
             "on_gpu": torch.cuda.is_available(),
             "torch": torch.__version__,
         }

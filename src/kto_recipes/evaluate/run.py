@@ -9,14 +9,15 @@ from typing import Any
 
 from kto_recipes.evaluate.bootstrap import RESAMPLES
 from kto_recipes.evaluate.definitions import DEFINITIONS, INTERVAL, STYLE_CLASSIFIER
-from kto_recipes.evaluate.kept import KeptParts
 from kto_recipes.evaluate.lines import held_out_lines, sample_lines
 from kto_recipes.evaluate.measure import EvalSettings
-from kto_recipes.evaluate.measured import Asked, Found, StartTask, measure
+from kto_recipes.evaluate.measured import Asked, Found, measure
 from kto_recipes.evaluate.models import RunModels, run_models
 from kto_recipes.evaluate.result import beta_of, figures_of, missing_of
 from kto_recipes.evaluate.style import NoStyleError, StyleClassifier, persona_rows, style_classifier
 from kto_recipes.files import model_sha256, read_json, sha256, write_json
+from kto_recipes.kept import KeptParts
+from kto_recipes.progress import StartTask
 from kto_recipes.rows import KtoRow, read_kto, write_jsonl
 
 _VERSIONED = ("kto-recipes", "axolotl", "trl", "transformers", "peft", "torch", "scikit-learn")

@@ -1,15 +1,22 @@
 """What the API answers: the shapes that its OpenAPI document states, and rows of the store in them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, JsonValue
 from sqlalchemy import Row
+from starlette.responses import JSONResponse
 
 from kto_recipes.feedback.bodies import Value
 
 
 class Failure(BaseModel):
     error: str
+
+
+def refusal(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """A Failure as it is sent; what stands before the application calls it with scope, receive and send."""
+    return JSONResponse({"error": sentence}, status, headers)
 
 
 class NewConversationMade(BaseModel):

@@ -15,7 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from kto_recipes.feedback import answers as shown
 from kto_recipes.feedback.access import Access
 from kto_recipes.feedback.limits import BodyLimit
-from kto_recipes.feedback.problems import Problem, Unavailable
+from kto_recipes.feedback.problems import Problem, Unavailable, sentence
 from kto_recipes.feedback.routes import FAILURES, make_routes
 from kto_recipes.feedback.store import Store
 
@@ -59,28 +59,19 @@ def _look(store: Store) -> None:
         connection.execute(text("SELECT 1 FROM votes LIMIT 1"))
 
 
-def _failure(status: int, sentence: str, headers: Any = None) -> JSONResponse:
-    return JSONResponse({"error": sentence}, status, headers)
-
-
 async def _problem(_: Request, problem: Problem) -> JSONResponse:
     headers = {"Retry-After": "1"} if isinstance(problem, Unavailable) else None
-    return _failure(problem.status, str(problem), headers)
+    return shown.refusal(problem.status, str(problem), headers)
 
 
 async def _http(_: Request, error: HTTPException) -> JSONResponse:
-    return _failure(error.status_code, str(error.detail), error.headers)
+    return shown.refusal(error.status_code, str(error.detail), error.headers)
 
 
 async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-    """What is wrong and where, without the values: they may be anything, and half of a character has no UTF-8."""
-    said = []
-    for one in error.errors()[:5]:
-        place = ".".join(str(part) for part in one["loc"] if "[" not in str(part))  # without the names of our types
-        said.append(f"{place}: {one['msg'].removeprefix('Value error, ')}")
-    return _failure(422, "; ".join(said).encode("utf-8", "replace").decode())
+    return shown.refusal(422, sentence(error.errors()[:5]))
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     _LOG.error("%s %s: %s", request.method, request.url.path, type(error).__name__)
-    return _failure(500, "something went wrong in the server; the request was not carried out")
+    return shown.refusal(500, "something went wrong in the server; the request was not carried out")

@@ -3,8 +3,10 @@
 import asyncio
 from typing import Any
 
-import orjson
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from kto_recipes.feedback.answers import refusal
 
 LARGEST_BODY = 1024 * 1024  # bytes; a conversation of some hundred thousand words
 _ARRIVES_WITHIN_S = 30.0
@@ -27,16 +29,17 @@ class BodyLimit:
             return
         said = dict(scope["headers"]).get(b"content-length", b"0")
         if said.isdigit() and int(said) > self._largest:
-            await self._refuse(send, 413, self._too_large())
+            await self._too_large()(scope, receive, send)
             return
         try:
             async with asyncio.timeout(self._within_s):
                 body = await self._body(receive)
         except TimeoutError:
-            await self._refuse(send, 408, f"the request did not arrive within {self._within_s:g} s")
+            late = _closing(408, f"the request did not arrive within {self._within_s:g} s")
+            await late(scope, receive, send)
             return
         if body is None:
-            await self._refuse(send, 413, self._too_large())
+            await self._too_large()(scope, receive, send)
             return
         await self._app(scope, _replayed(body, receive), send)
 
@@ -51,14 +54,13 @@ class BodyLimit:
                 return None
         return messages
 
-    def _too_large(self) -> str:
-        return f"the request is larger than {self._largest} bytes"
+    def _too_large(self) -> JSONResponse:
+        return _closing(413, f"the request is larger than {self._largest} bytes")
 
-    @staticmethod
-    async def _refuse(send: Send, status: int, sentence: str) -> None:
-        headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": orjson.dumps({"error": sentence})})
+
+def _closing(status: int, sentence: str) -> JSONResponse:
+    """A refusal after which no more is read from whoever sent the request."""
+    return refusal(status, sentence, {"connection": "close"})
 
 
 def _replayed(messages: list[Message], receive: Receive) -> Receive:

@@ -1,5 +1,8 @@
 """What can go wrong with a request to a store, each with the HTTP status that says so."""
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -57,3 +60,16 @@ def problem_of(error: Exception) -> Problem | None:
 
 
 _FILE_TROUBLE = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR", "SQLITE_CANTOPEN", "08", "57P")
+
+
+def sentence(errors: Iterable[Mapping[str, Any]]) -> str:
+    """What is wrong and where, of errors as pydantic lists them.
+
+    Without the values: they may be anything, and half of a character has no UTF-8.
+    """
+    said = []
+    for one in errors:
+        place = ".".join(str(part) for part in one["loc"] if "[" not in str(part))  # without the names of our types
+        wrong = one["msg"].removeprefix("Value error, ")
+        said.append(f"{place}: {wrong}" if place else wrong)
+    return "; ".join(said).encode("utf-8", "replace").decode()

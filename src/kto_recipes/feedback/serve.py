@@ -1,6 +1,5 @@
 """Start the server of a store: to this machine alone, unless a token keeps others out."""
 
-import socket
 from collections.abc import Callable
 
 from fastapi import FastAPI
@@ -9,6 +8,7 @@ from kto_recipes.errors import UserError
 from kto_recipes.feedback.access import is_local
 from kto_recipes.feedback.store import Store
 from kto_recipes.feedback.tokens import has_usable_token
+from kto_recipes.ports import listening, place
 
 
 def check_binding(store: Store, host: str) -> None:
@@ -40,19 +40,9 @@ def serve(app: FastAPI, host: str, port: int, *, say: Callable[[str], None] = pr
     """
     import uvicorn
 
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as listening:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listening.bind((host, port))
-            listening.listen(2048)
-        except OSError as error:
-            raise UserError(
-                f"{host}:{port} cannot be listened on ({error.strerror or error}); choose another --port"
-            ) from None
+    with listening(host, port) as opened:
         # From here on who asks is kept waiting, and not sent away, until the server is up.
-        name = f"[{host}]" if ":" in host else host
-        say(f"http://{name}:{listening.getsockname()[1]}")
+        say(f"http://{place(host, opened.getsockname()[1])}")
         # No line for each request: whoever gives thumbs is not written down beside the votes.
         config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=10)
-        uvicorn.Server(config).run(sockets=[listening])
+        uvicorn.Server(config).run(sockets=[opened])

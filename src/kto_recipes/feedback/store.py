@@ -25,7 +25,7 @@ from kto_recipes.feedback.batch import Once
 from kto_recipes.feedback.bodies import RatedAnswer
 from kto_recipes.feedback.database import Database, place_of
 from kto_recipes.feedback.models import DESIRABLE, WITHDRAWN
-from kto_recipes.feedback.problems import Problem
+from kto_recipes.feedback.problems import Problem, sentence
 from kto_recipes.feedback.statistics import statistics
 from kto_recipes.feedback.writer import Work, Writer
 from kto_recipes.rows import KtoRow, Message, Meta, read_jsonl
@@ -192,19 +192,11 @@ def conversation_name(row: Row) -> str:
     return row.name or f"feedback:{row.conversation_id}"
 
 
-def sentence(error: ValidationError) -> str:
-    """What is wrong, without the values, which may be anything."""
-    first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-    place = ".".join(str(part) for part in first["loc"] if "[" not in str(part))  # without the names of our types
-    said = first["msg"].removeprefix("Value error, ")
-    return f"{place}: {said}" if place else said
-
-
 def _checked(value: Any, where: str) -> RatedAnswer:
     try:
         return RatedAnswer.model_validate(value)
     except ValidationError as error:
-        raise Problem(f"{where}: {sentence(error)}") from None
+        raise Problem(f"{where}: {sentence(error.errors()[:1])}") from None
 
 
 def _line(row: Row, prompt: list[Message]) -> dict[str, Any]:

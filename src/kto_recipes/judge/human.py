@@ -1,7 +1,6 @@
 """Judge a run in the browser: the page until everything is judged, then the result."""
 
 import secrets
-import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from kto_recipes.judge.ballot import VERSION, Ballot
 from kto_recipes.judge.model import Outcome
 from kto_recipes.judge.pairs import Pair
 from kto_recipes.judge.result import HUMAN, judge_folder, result, write_result
+from kto_recipes.ports import listening
 
 _NO_COST = {"prompt_tokens": None, "completion_tokens": None, "dollars": None}
 
@@ -50,12 +50,12 @@ def _serve(ballot: Ballot, value: Callable[[], dict[str, Any]], tell: Callable[[
     from kto_recipes.judge.page import app
 
     token = secrets.token_urlsafe(16)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        tell(f"http://127.0.0.1:{listening.getsockname()[1]}/{token}/")
+    with listening("127.0.0.1", 0) as opened:
+        tell(f"http://127.0.0.1:{opened.getsockname()[1]}/{token}/")
         pages = app(ballot, value, token, on_finish=lambda: setattr(server, "should_exit", True))
         server = uvicorn.Server(uvicorn.Config(pages, log_level="error", timeout_graceful_shutdown=2))
         try:
-            server.run(sockets=[listening])
+            server.run(sockets=[opened])
         except KeyboardInterrupt:
             return True
     return False

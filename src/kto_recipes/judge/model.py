@@ -1,6 +1,6 @@
 """A model behind an OpenAI-compatible endpoint as the judge: both orders are asked, and every answer is kept."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,10 @@ from kto_recipes.judge.pairs import Pair
 from kto_recipes.judge.prompt import VERSION, Verdict, question, read_verdict
 from kto_recipes.judge.result import judge_folder, result, slug, write_result
 from kto_recipes.judge.statistics import LOSS, SEED, TIE, WIN, Judged
-from kto_recipes.negatives.kept import Kept
+from kto_recipes.kept import KeptReplies
+from kto_recipes.progress import StartTask
 from kto_recipes.settings import Endpoint
 
-OnDone = Callable[[int], None]
 _ORDERS = (True, False)  # whether KTO's reply stands first
 
 
@@ -46,7 +46,7 @@ def judge_by_model(
     endpoint: Endpoint,
     settings: JudgeSettings,
     said: dict[str, Any],
-    start_task: Callable[[str, int], OnDone],
+    start_task: StartTask,
 ) -> Outcome:
     """Ask about every pair that has not been judged yet, and write the result of what there is.
 
@@ -62,7 +62,7 @@ def judge_by_model(
     sampling = Sampling(settings.max_new_tokens, temperature=0)
     asked_of = {"url": public_url(endpoint.url), "model": endpoint.model}
     how = {"sampling": asdict(sampling), "seed": SEED, "prompt": VERSION}
-    kept = Kept(folder / f"{name}.answers.jsonl", asked_of | how)
+    kept = KeptReplies(folder / f"{name}.answers.jsonl", asked_of | how)
     questions = _Questions(pairs, kept, reference=settings.reference)
     missing = {key: messages for key, messages in questions.messages.items() if key not in kept}
     problem = _ask(endpoint, missing, sampling, kept, start_task)
@@ -86,7 +86,7 @@ def judge_by_model(
 class _Questions:
     """`keys[i]`, of the two answers that pair i takes, KTO's reply first and then second; `messages` by key."""
 
-    def __init__(self, pairs: Sequence[Pair], kept: Kept, *, reference: bool) -> None:
+    def __init__(self, pairs: Sequence[Pair], kept: KeptReplies, *, reference: bool) -> None:
         self.messages: dict[str, Any] = {}
         self.keys: list[list[str]] = []
         for pair in pairs:
@@ -99,8 +99,8 @@ def _ask(
     endpoint: Endpoint,
     missing: dict[str, Any],
     sampling: Sampling,
-    kept: Kept,
-    start_task: Callable[[str, int], OnDone],
+    kept: KeptReplies,
+    start_task: StartTask,
 ) -> UserError | None:
     if not missing:
         return None

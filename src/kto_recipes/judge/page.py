@@ -11,16 +11,9 @@ from pydantic import BaseModel, ConfigDict
 
 from kto_recipes.judge.ballot import Ballot, Choice, NotCurrentError
 from kto_recipes.judge.console import table_rows
-from kto_recipes.report.inputs import PACKAGE as REPORT
+from kto_recipes.web.page import HEADERS, style
 
 PACKAGE = Path(__file__).parent
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",  # the address holds the token
-    "X-Content-Type-Options": "nosniff",
-}
 
 
 class Chosen(BaseModel):
@@ -48,7 +41,7 @@ async def _guard(request: Request, call_next: Callable[[Request], Awaitable[Resp
     if request.method != "GET" and request.headers.get("origin") != here:
         return Response("only this page may do that", 403)
     response = await call_next(request)
-    response.headers.update(_HEADERS)
+    response.headers.update(HEADERS)
     return response
 
 
@@ -68,8 +61,8 @@ def _routes(ballot: Ballot, value: Callable[[], dict[str, Any]], on_finish: Call
         return (PACKAGE / "page.html.j2").read_text(encoding="utf-8")
 
     @routes.get("/style.css")
-    async def style() -> Response:
-        return Response((REPORT / "style.css").read_text() + (PACKAGE / "page.css").read_text(), media_type="text/css")
+    async def sheet() -> Response:
+        return Response(style(PACKAGE / "page.css"), media_type="text/css")
 
     @routes.get("/page.js")
     async def script() -> Response:

@@ -11,6 +11,7 @@ from typing_extensions import TypedDict  # pydantic needs this one before Python
 
 from kto_recipes.errors import UserError
 from kto_recipes.files import sha256_text
+from kto_recipes.report.inputs import refuse_no_run
 from kto_recipes.rows import Message, read_jsonl
 
 SAMPLES = "samples.jsonl"
@@ -87,9 +88,7 @@ def read_pairs(
 
 
 def _read(run: Path) -> list[_Sample]:
-    if not run.is_dir():
-        known = sorted(path.parent.name for path in run.parent.glob("*/kto.yaml"))
-        raise UserError(f"{run}: no such run; the runs here are: {', '.join(known) or 'none'}")
+    refuse_no_run(run)
     path = run / SAMPLES
     if not path.is_file():
         raise UserError(f"{path}: no such file; evaluate the run first (python scripts/evaluate.py {run})")

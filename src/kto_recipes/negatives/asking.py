@@ -6,27 +6,26 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from kto_recipes.batches import batches_by_length, token_budget
 from kto_recipes.endpoint import Request, ask
 from kto_recipes.files import model_sha256, sha256_text
 from kto_recipes.generation import (
     Loaded,
     Reply,
     Sampling,
-    batches_by_length,
     generate_batch,
     load,
     prompt_ids,
     text_of,
-    token_budget,
 )
+from kto_recipes.kept import KeptReplies
 from kto_recipes.negatives.context import Answer, Context, NotMade
-from kto_recipes.negatives.kept import Kept
 from kto_recipes.rows import Message
 from kto_recipes.settings import BaseSample, Endpoint, Paraphrase
+from kto_recipes.templates import template_settings
 
 # Rows of a batch at most. On a GPU its memory sets the limit; a core has nothing to gain from more.
 ON_A_GPU, ON_A_CPU = 256, 64
-_TEMPLATE_KEYS = ("chat_template", "chat_template_jinja", "special_tokens")
 # How many replies there are, and how the model is reached, which `_identity` tells from who it is.
 _DECIDE_NO_REPLY = {"share", "samples_per_prompt", "endpoint", "model"}
 _SENTENCE_END = re.compile(r"""[.!?…。！？]+["'”’»)\]]*(?=\s|$)|\n""")
@@ -57,7 +56,7 @@ def get_replies(
         UserError: when the model cannot be loaded or the endpoint does not do. What came until then is kept.
     """
     common = _identity(model) | {"seed": context.seed, "settings": settings.model_dump(exclude=_DECIDE_NO_REPLY)}
-    kept = Kept(context.folder / f"answers-{settings.strategy}.jsonl", common)
+    kept = KeptReplies(context.folder / f"answers-{settings.strategy}.jsonl", common)
     keys = _keys(wanted, kept)
     missing = [place for place, key in enumerate(keys) if key not in kept]
     context.on_done(len(keys) - len(missing))
@@ -95,10 +94,10 @@ def _identity(model: LocalModel | Endpoint) -> dict[str, Any]:
     """Who answers; how an endpoint is reached, how often and how fast, does not decide what it says."""
     if isinstance(model, Endpoint):
         return {"url": model.url, "model": model.model}
-    return {"model": model_sha256(model.name)} | {key: model.recipe.get(key) for key in _TEMPLATE_KEYS}
+    return {"model": model_sha256(model.name)} | template_settings(model.recipe)
 
 
-def _keys(wanted: Sequence[Wanted], kept: Kept) -> list[str]:
+def _keys(wanted: Sequence[Wanted], kept: KeptReplies) -> list[str]:
     asked: Counter[str] = Counter()
     keys = []
     for one in wanted:
@@ -119,7 +118,7 @@ def _ask_endpoint(
     wanted: Sequence[Wanted],
     keys: Sequence[str],
     missing: Sequence[int],
-    kept: Kept,
+    kept: KeptReplies,
     context: Context,
 ) -> None:
     requests = [Request(wanted[place].messages, wanted[place].sampling, _seed(keys[place])) for place in missing]
@@ -131,7 +130,9 @@ def _ask_endpoint(
     ask(endpoint, requests, on_reply)
 
 
-def _ask_model(model: LocalModel, wanted: Sequence[Wanted], keys: Sequence[str], kept: Kept, context: Context) -> None:
+def _ask_model(
+    model: LocalModel, wanted: Sequence[Wanted], keys: Sequence[str], kept: KeptReplies, context: Context
+) -> None:
     """Batches are made of all that is wanted, so that a run that goes on makes the same ones and skips what it has."""
     loaded = load(model.name, dict(model.recipe))
     import torch
@@ -157,7 +158,7 @@ def _sampled(loaded: Loaded, batch: Sequence[Wanted], sampling: Sampling, ends: 
 
 def _batches(loaded: Loaded, wanted: Sequence[Wanted]) -> Iterator[tuple[Sampling, list[int]]]:
     """Places in `wanted` that are sampled alike, of similar length, as many as memory has room for."""
-    budget = token_budget(loaded)
+    budget = token_budget(loaded.model)
     alike: dict[Sampling, list[int]] = defaultdict(list)
     for place, one in enumerate(wanted):
         alike[one.sampling].append(place)

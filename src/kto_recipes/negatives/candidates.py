@@ -3,7 +3,7 @@
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,13 @@ from typing import Any
 from kto_recipes.negatives import STRATEGIES, Answer, Context, NotMade
 from kto_recipes.negatives.gate import Gate
 from kto_recipes.negatives.match_length import choose
+from kto_recipes.progress import StartTask
 from kto_recipes.rows import KtoRow, Message
 from kto_recipes.settings import Negatives, Strategy
 
 # Near a good answer on purpose: a reply that lost its tone has nearly the letters it had.
 DERIVED = {"corrupt"}
 OVERSAMPLED = 2  # answers made for each that is wanted, where only those of the right length are kept
-
-# Called with a strategy's name and number of rows; answers what to call as rows are done.
-OnStrategy = Callable[[str, int], Callable[[int], None]]
 
 
 @dataclass
@@ -35,7 +33,7 @@ def make_negatives(
     settings: Negatives,
     recipe: dict[str, Any],
     folder: Path,
-    on_strategy: OnStrategy,
+    on_strategy: StartTask,
 ) -> Made:
     """Undesirable answers to the prompts of `positives`, by split.
 

@@ -11,6 +11,7 @@ from kto_recipes.negatives.gate import plain
 from kto_recipes.negatives.language import language_of
 from kto_recipes.negatives.said import Asked, Replies, by_others, by_the_same
 from kto_recipes.negatives.stock import phrases
+from kto_recipes.progress import OnDone
 from kto_recipes.rows import KtoRow, completion_text, prompt_key
 from kto_recipes.settings import Contaminate, ContaminateSource
 
@@ -54,7 +55,7 @@ def _asked(parents: Sequence[KtoRow], rows: Sequence[KtoRow], seed: int) -> list
     return asked
 
 
-def _taken(rows: Sequence[Asked], sources: Sequence[Source], on_done: Callable[[int], None]) -> list[Answer | NotMade]:
+def _taken(rows: Sequence[Asked], sources: Sequence[Source], on_done: OnDone) -> list[Answer | NotMade]:
     """Each row's answer from its source, else from the next; the reason is that of its own source."""
     answers: list[Answer | NotMade] = [NO_REPLY] * len(rows)
     for turn in range(len(sources)):

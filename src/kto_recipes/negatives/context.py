@@ -1,10 +1,11 @@
 """What every negative strategy is given, and what it answers."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kto_recipes.progress import OnDone
 from kto_recipes.rows import KtoRow
 
 
@@ -24,7 +25,7 @@ class Context:
     seed: int
     positives: Mapping[str, Sequence[KtoRow]]
     folder: Path
-    on_done: Callable[[int], None] = lambda count: None
+    on_done: OnDone = lambda count: None
 
 
 @dataclass(frozen=True)

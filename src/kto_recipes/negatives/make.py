@@ -9,18 +9,20 @@ from typing import Any
 from kto_recipes.errors import UserError
 from kto_recipes.files import atomic_write, model_sha256, sha256
 from kto_recipes.inspect_data.shortcuts import audit
-from kto_recipes.negatives.candidates import Made, OnStrategy, make_negatives
+from kto_recipes.negatives.candidates import Made, make_negatives
 from kto_recipes.prepare.manifest import describe_input, describe_output, is_current, read_manifest, write_manifest
 from kto_recipes.prepare.order import interleave, smallest_distance
 from kto_recipes.prepare.weights import count_labels, suggest
+from kto_recipes.progress import StartTask
 from kto_recipes.rows import KtoRow, completion_text, read_kto, write_jsonl
 from kto_recipes.settings import DatasetSettings, Negatives
+from kto_recipes.templates import template_settings
 
 SPLITS = ("train", "eval")
 
 
 def make_run_data(
-    dataset: Path, out: Path, recipe: dict[str, Any], settings: DatasetSettings, on_strategy: OnStrategy
+    dataset: Path, out: Path, recipe: dict[str, Any], settings: DatasetSettings, on_strategy: StartTask
 ) -> bool:
     """Write `out`/kto.{train,eval}.jsonl and manifest.json; False when they were current already.
 
@@ -44,8 +46,7 @@ def make_run_data(
         )
     inputs = [describe_input(dataset / f"positives.{split}.jsonl", out) for split in SPLITS]
     inputs += [{"path": model, "sha256": model_sha256(model)} for model in _models(recipe, settings.negatives)]
-    template = {key: recipe.get(key) for key in ("chat_template", "chat_template_jinja", "special_tokens")}
-    recorded = {"negatives": settings.negatives.model_dump(mode="json"), **template}
+    recorded = {"negatives": settings.negatives.model_dump(mode="json"), **template_settings(recipe)}
     if is_current(out, inputs, recorded):
         return False
     positives = {split: read_kto(dataset / f"positives.{split}.jsonl") for split in SPLITS}

@@ -67,17 +67,22 @@ def _part_equal_answers(rows: list[KtoRow]) -> None:
         if answers[place] != answers[place - 1]:
             continue
         for other in range(place + 1, min(place + _NEAR, len(rows))):
-            # what would stand around each of the two
-            around = {answers[place - 1], answers[place + 1]} if other > place + 1 else {answers[place - 1]}
-            around_other = set(answers[max(other - 1, place + 1) : other + 2]) - {answers[other]}
-            if (
-                rows[other]["label"] == rows[place]["label"]
-                and answers[other] not in around
-                and answers[place] not in around_other
-            ):
-                rows[place], rows[other] = rows[other], rows[place]
-                answers[place], answers[other] = answers[other], answers[place]
+            if rows[other]["label"] != rows[place]["label"]:
+                continue
+            _exchange(answers, place, other)
+            if not _repeats_a_neighbour(answers, place) and not _repeats_a_neighbour(answers, other):
+                _exchange(rows, place, other)
                 break
+            _exchange(answers, place, other)
+
+
+def _exchange(values: list, one: int, other: int) -> None:
+    values[one], values[other] = values[other], values[one]
+
+
+def _repeats_a_neighbour(answers: list[str], place: int) -> bool:
+    """Whether the answer before or after `place`, which is not the first, is the same."""
+    return answers[place] in (answers[place - 1], *answers[place + 1 : place + 2])
 
 
 def sibling_distance(prompts: np.ndarray) -> int | None:

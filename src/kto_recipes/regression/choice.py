@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from kto_recipes.doctor.hub import is_reachable
+
 TASKS = Path(__file__).parent / "tasks"  # the built-in ones, with their rows
 
 
@@ -24,7 +26,6 @@ HUB_TASKS = (
 )
 BUILT_IN = (Wanted("plain_facts"), Wanted("plain_arithmetic"), Wanted("plain_grammar"))
 _PROBE = "allenai/ai2_arc"
-_TIMEOUT_SECONDS = 5.0
 
 
 def default_tasks(on_gpu: bool) -> tuple[tuple[Wanted, ...], str | None]:
@@ -37,12 +38,5 @@ def default_tasks(on_gpu: bool) -> tuple[tuple[Wanted, ...], str | None]:
 
 
 def hub_is_reachable() -> bool:
-    """Whether data sets can be had from the Hub; HF_HUB_OFFLINE=1 is an answer, too."""
-    import httpx
-    from huggingface_hub import HfApi
-
-    try:
-        HfApi().repo_info(_PROBE, repo_type="dataset", timeout=_TIMEOUT_SECONDS)
-    except (OSError, httpx.HTTPError):
-        return False
-    return True
+    """Whether data sets can be had from the Hub."""
+    return is_reachable(_PROBE, "dataset")

@@ -6,7 +6,7 @@ Importing this module imports the harness, which takes seconds.
 import difflib
 import io
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,10 @@ from lm_eval.tasks import TaskManager, get_task_dict
 
 from kto_recipes.errors import UserError
 from kto_recipes.generation import Loaded
+from kto_recipes.progress import OnDone, StartTask
 from kto_recipes.regression.choice import BUILT_IN, TASKS, hub_is_reachable
 
 Scores = dict[str, dict[str, dict[str, float | None]]]  # by task and metric: value, stderr, n
-StartTask = Callable[[str, int], Callable[[int], None]]
 _CPU_BATCH = 16
 _FEWSHOT_SEED = 1234  # the harness's own
 
@@ -120,7 +120,7 @@ class Model(HFLM):
 class _Heard:
     """What the harness tells each answer to, meant for a cache."""
 
-    def __init__(self, on_done: Callable[[int], None]) -> None:
+    def __init__(self, on_done: OnDone) -> None:
         self._on_done = on_done
 
     def add_partial(self, *_: Any) -> None:

@@ -1,6 +1,5 @@
 """Run the regression check of a run: every task on every model, kept one by one, and regression.json at the end."""
 
-import gc
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -9,20 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kto_recipes.errors import UserError
-from kto_recipes.evaluate.kept import KeptParts
 from kto_recipes.evaluate.models import RunModels, run_models
 from kto_recipes.files import model_sha256, read_json, sha256, sha256_text, write_json
-from kto_recipes.generation import load, quiet
+from kto_recipes.generation import free_memory, load, quiet
+from kto_recipes.kept import KeptParts
+from kto_recipes.progress import StartTask
 from kto_recipes.regression.choice import TASKS, Wanted, default_tasks
+from kto_recipes.tokenizer_files import tokenizer_identity
 
 if TYPE_CHECKING:
-    from kto_recipes.regression.harness import Model, StartTask
+    from kto_recipes.regression.harness import Model
 
 RESULT = "regression.json"
 PARTS = "regression"  # the folder of what was measured, by model and task
 _VERSIONED = ("kto-recipes", "lm-eval", "transformers", "torch")
-_TEMPLATE = ("chat_template", "chat_template_jinja", "special_tokens")
-_TOKENIZER_FILES = ("tokenizer*", "*.jinja")
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Checked:
     notice: str | None
 
 
-def check_regression(run: Path, asked: Asked, start_task: "StartTask") -> Checked:
+def check_regression(run: Path, asked: Asked, start_task: StartTask) -> Checked:
     """Write `run`/regression.json.
 
     Each model is loaded once, and only where a task is not there yet; what a task left is kept in `run`/regression. A
@@ -134,18 +133,15 @@ class _Check:
 
     def _depends_on(self) -> dict[str, Any]:
         """What every score depends on beside its model and task."""
-        folder = Path(self.models.recipe["tokenizer"])
-        files = sorted({path for pattern in _TOKENIZER_FILES for path in folder.glob(pattern)})
         return {
-            "tokenizer": {path.name: sha256(path) for path in files},
-            "template": {key: self.models.recipe.get(key) for key in _TEMPLATE},
+            **tokenizer_identity(Path(self.models.recipe["tokenizer"]), self.models.recipe),
             "built_in": _folder_sha256(TASKS),
             "include": _folder_sha256(self._asked.include) if self._asked.include else None,
             "on_gpu": _on_gpu(),
             "versions": {name: version(name) for name in ("lm-eval", "torch", "transformers")},
         }
 
-    def measure(self, start_task: "StartTask") -> None:
+    def measure(self, start_task: StartTask) -> None:
         left = {name: list(self._not_kept(name)) for name in self.models.paths}
         names = list(dict.fromkeys(task.name for tasks in left.values() for task in tasks))
         if not names:
@@ -168,7 +164,7 @@ class _Check:
     def _of(self, model: str, task: Wanted) -> dict[str, Any]:
         return {**self._shared, "model": self._hashes[model], "task": task.name, "limit": task.limit}
 
-    def _measure_model(self, name: str, tasks: list[Wanted], found: dict[str, dict], start_task: "StartTask") -> None:
+    def _measure_model(self, name: str, tasks: list[Wanted], found: dict[str, dict], start_task: StartTask) -> None:
         from kto_recipes.regression.harness import Model
 
         recipe = self.models.recipe
@@ -180,7 +176,7 @@ class _Check:
         for task in tasks:
             self._measure_task(model, name, task, found[task.name])
         del model
-        _free_memory()
+        free_memory()
 
     def _measure_task(self, model: "Model", name: str, task: Wanted, rows: dict) -> None:
         from kto_recipes.regression.harness import fewshots, first_line, score, uses_template
@@ -221,11 +217,3 @@ def _folder_sha256(folder: Path) -> str:
     """SHA-256 over the names and contents of all files below `folder`, but for what Python leaves there."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.parent.name != "__pycache__")
     return sha256_text("\n".join(f"{path.relative_to(folder)} {sha256(path)}" for path in files))
-
-
-def _free_memory() -> None:
-    import torch
-
-    gc.collect()  # the harness's model and its batch-size search hold each other
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

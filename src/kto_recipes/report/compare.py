@@ -6,7 +6,7 @@ from typing import Any
 
 from kto_recipes.errors import UserError
 from kto_recipes.report import curves, health, judged, metrics, tables
-from kto_recipes.report.figures import figure, percent
+from kto_recipes.report.figures import figure
 from kto_recipes.report.inputs import Run, read_run
 from kto_recipes.report.metrics import NONE, Cell, Row, Table
 from kto_recipes.report.verdict import judge_run
@@ -81,24 +81,16 @@ def _win_rates(runs: list[Run]) -> list[Row]:
     pairs = {}
     for run in runs:
         for name, judge in run.judges.items():
-            compared = judge.get("compared")
-            for against, it in (compared if isinstance(compared, dict) else {}).items():
+            for against, it in metrics.as_dict(judge.get("compared")).items():
                 rate = figure(it.get("win_rate")) if isinstance(it, dict) else None
                 if rate is not None:
                     pairs.setdefault((judge.get("judge") or name, against), {})[run.name] = rate
     rows = []
     for (judge, against), rates in pairs.items():
-        cells = [_rate(rates.get(run.name)) for run in runs]
+        cells = [judged.rate_cell(rates.get(run.name)) for run in runs]
         label = f"Win rate over {'SFT' if against == 'kto-sft' else 'base'}, {judge}"
         rows.append(Row(label, "%", cells, metrics.counted(rates.values())))
     return rows
-
-
-def _rate(rate: dict[str, Any] | None) -> Cell:
-    if rate is None:
-        return Cell(NONE)
-    value, _, interval = percent(rate).partition(" [")
-    return Cell(value, f"[{interval}")
 
 
 def _scores(runs: list[Run]) -> list[Row]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from kto_recipes.report.figures import Figure, difference, of_model, percent, points, reference_of, shown, sign
 from kto_recipes.report.limits import CONFIDENCE, DISTINCT_LEFT, REGRESSION_CHANGE, REGRESSION_FALL, REPETITION_RISE
-from kto_recipes.report.metrics import is_finite, number
+from kto_recipes.report.metrics import as_dict, is_finite, number
 
 BEFORE = {"sft": "after SFT", "base": "of the base model"}
 LOWER_IS_BETTER = ("perplexity", "bits_per_byte", "brier_score", "ter", "mse", "mae")  # lm-evaluation-harness's names
@@ -98,10 +98,9 @@ def task_changes(regression: dict[str, Any] | None, reference: str) -> list[Task
 
 
 def _pairs(regression: dict[str, Any] | None, reference: str) -> Iterator[tuple[str, str, str, Figure, Figure]]:
-    tasks = (regression or {}).get("tasks")
-    for task, metrics in (tasks if isinstance(tasks, dict) else {}).items():
-        for metric, models in (metrics if isinstance(metrics, dict) else {}).items():
-            scored = {name: it for name, it in models.items() if _is_score(it)} if isinstance(models, dict) else {}
+    for task, metrics in as_dict((regression or {}).get("tasks")).items():
+        for metric, models in as_dict(metrics).items():
+            scored = {name: it for name, it in as_dict(models).items() if _is_score(it)}
             for against in dict.fromkeys((reference, "base")):
                 if against in scored and "kto" in scored:
                     yield task, metric, against, scored[against], scored["kto"]

@@ -11,6 +11,7 @@ import yaml
 from kto_recipes.errors import UserError
 from kto_recipes.files import sha256, sha256_text
 from kto_recipes.report.logs import METRICS, STATE, read_state
+from kto_recipes.report.metrics import as_dict
 
 PACKAGE = Path(__file__).parent
 STAGES = ("sft", "kto")
@@ -59,9 +60,7 @@ def read_run(folder: Path) -> Run:
     Raises:
         UserError: the folder does not exist, or holds none of the files.
     """
-    if not folder.is_dir():
-        known = sorted(path.parent.name for path in folder.parent.glob("*/kto.yaml"))
-        raise UserError(f"{folder}: no such run; the runs here are: {', '.join(known) or 'none'}")
+    refuse_no_run(folder)
     if not any((folder / name).is_file() for name in _IN_RUN):
         raise UserError(f"{folder}: nothing to report; a run folder holds some of {', '.join(_IN_RUN)}")
     run = Run(name=folder.resolve().name)
@@ -78,6 +77,17 @@ def read_run(folder: Path) -> Run:
     if run.dataset_manifest is not None:
         run.dataset = _object_of(run, Path(), str(run.dataset_manifest))
     return run
+
+
+def refuse_no_run(folder: Path) -> None:
+    """Stop where a run's folder does not exist.
+
+    Raises:
+        UserError: it names the runs that lie beside it.
+    """
+    if not folder.is_dir():
+        known = sorted(path.parent.name for path in folder.parent.glob("*/kto.yaml"))
+        raise UserError(f"{folder}: no such run; the runs here are: {', '.join(known) or 'none'}")
 
 
 def content_key(folder: Path, package: Path = PACKAGE) -> str:
@@ -167,8 +177,7 @@ def _read_samples(run: Run, folder: Path) -> None:
 
 def _replies(sample: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
     """Each model's replies in a line of samples.jsonl."""
-    models = sample.get("models")
-    for name, model in (models if isinstance(models, dict) else {}).items():
+    for name, model in as_dict(sample.get("models")).items():
         if isinstance(model, dict):
             sampled = model.get("sampled")
             texts = [model.get("greedy"), *(sampled if isinstance(sampled, list) else [])]
@@ -181,10 +190,9 @@ def _text(path: Path) -> str:
 
 def _settings(text: str) -> dict[str, Any]:
     try:
-        value = yaml.safe_load(text)
+        return as_dict(yaml.safe_load(text))
     except yaml.YAMLError:
         return {}  # the page shows the text as it is; only its one-line summary goes without
-    return value if isinstance(value, dict) else {}
 
 
 def _dataset_manifest(folder: Path) -> Path | None:

@@ -3,9 +3,9 @@
 from typing import Any
 
 from kto_recipes.report import damage
-from kto_recipes.report.figures import figure, percent, reference_of, shown, sign
+from kto_recipes.report.figures import Figure, figure, percent, reference_of, sign
 from kto_recipes.report.limits import EVEN
-from kto_recipes.report.metrics import NONE, Cell, cell, is_finite, number, stage_names
+from kto_recipes.report.metrics import NONE, Cell, as_dict, cell, is_finite, number, stage_names
 from kto_recipes.report.tables import flatten, moment
 
 COLUMNS = ("Win rate", "Length held equal", "Wins", "Ties", "Losses", "Unreadable", "First one wins", "Sign test, p")
@@ -17,20 +17,20 @@ def judge_views(judges: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _judge(name: str, judge: dict[str, Any]) -> dict[str, Any]:
-    compared = _dicts(judge.get("compared"))
+    compared = as_dict(judge.get("compared"))
     rows = [(_against(pair), _cells(it)) for pair, it in compared.items() if isinstance(it, dict) and "win_rate" in it]
-    cost = _dicts(judge.get("cost"))
+    cost = as_dict(judge.get("cost"))
     by = judge.get("judge") or name
     return {
         "title": "Judged by people, blind" if by == "human" else f"Judged by {by}",
         "rows": rows,
-        "definitions": list(_dicts(judge.get("definitions")).items()),
+        "definitions": list(as_dict(judge.get("definitions")).items()),
         "missing": _missing(judge) + ([] if rows else [f"judge/{name} holds no win rate; make it again (make judge)."]),
         "facts": [
             ("Prompt version", str(judge.get("prompt_version") or "not recorded")),
             ("Made", moment(judge.get("created")) or "not recorded"),
             *[(label, _money(cost.get(key)) if key == "dollars" else _count(cost.get(key))) for key, label in _COST],
-            *flatten(_dicts(judge.get("settings"))),
+            *flatten(as_dict(judge.get("settings"))),
         ],
     }
 
@@ -52,15 +52,16 @@ def _cells(it: dict[str, Any]) -> list[Cell]:
     rate, equal, bias = (figure(it.get(key)) for key in ("win_rate", "win_rate_length_controlled", "position_bias"))
     p = it.get("sign_test_p")
     return [
-        _rate(rate),
-        _rate(equal),
+        rate_cell(rate),
+        rate_cell(equal),
         *(Cell(_count(it.get(key))) for key in ("wins", "ties", "losses", "unreadable")),
         cell(bias, share=True),
         Cell(NONE if not is_finite(p) else "< 0.001" if p < 0.001 else number(p, 3)),
     ]
 
 
-def _rate(rate: dict[str, Any] | None) -> Cell:
+def rate_cell(rate: Figure | None) -> Cell:
+    """A win rate in percent, with whether it excludes that each side wins half."""
     if rate is None:
         return Cell(NONE)
     value, _, interval = percent(rate).partition(" [")
@@ -76,33 +77,29 @@ def _money(value: Any) -> str:
 
 
 def _missing(source: dict[str, Any]) -> list[str]:
-    return [f"{what}: {why}" for what, why in _dicts(source.get("missing")).items()]
+    return [f"{what}: {why}" for what, why in as_dict(source.get("missing")).items()]
 
 
 def regression_view(regression: dict[str, Any] | None, evaluation: dict[str, Any] | None) -> dict[str, Any] | None:
     """Rows = tasks and their metrics, columns = the models, then KTO's change; None without a check."""
     if regression is None:
         return None
-    tasks = _dicts(regression.get("tasks"))
-    models = {m for metrics in tasks.values() for it in _dicts(metrics).values() for m in _dicts(it)}
+    tasks = as_dict(regression.get("tasks"))
+    models = {m for metrics in tasks.values() for it in as_dict(metrics).values() for m in as_dict(it)}
     names, reference = stage_names(models), reference_of(evaluation or {"models": models})
     changes = {(it.task, it.metric): it for it in damage.task_changes(regression, reference) if it.against == reference}
     rows = []
     for task, metrics in tasks.items():
-        for metric, scores in _dicts(metrics).items():
-            cells = [_score(_dicts(scores).get(model)) for model in names]
-            n = sorted({it["n"] for it in _dicts(scores).values() if isinstance(it, dict) and is_finite(it.get("n"))})
+        for metric, scores in as_dict(metrics).items():
+            cells = [_score(as_dict(scores).get(model)) for model in names]
+            n = sorted({it["n"] for it in as_dict(scores).values() if isinstance(it, dict) and is_finite(it.get("n"))})
             rows.append((task, metric.split(",")[0], [*cells, _change(changes.get((task, metric)))], _range(n)))
     return {
         "columns": [*names.values(), f"KTO − {'SFT' if reference == 'sft' else 'before'}"],
         "rows": rows,
         "missing": _missing(regression),
-        "settings": flatten(_dicts(regression.get("settings"))),
+        "settings": flatten(as_dict(regression.get("settings"))),
     }
-
-
-def _dicts(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _score(it: Any) -> Cell:
@@ -113,10 +110,7 @@ def _score(it: Any) -> Cell:
 
 
 def _change(it: damage.TaskChange | None) -> Cell:
-    if it is None:
-        return Cell(NONE)
-    value, _, interval = shown(it.change, share=True).partition(" [")
-    return Cell(value, f"[{interval}", excludes_zero=sign(it.change) != 0)
+    return cell(None if it is None else it.change, share=True)
 
 
 def _range(n: list[int]) -> str:

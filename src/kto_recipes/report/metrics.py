@@ -146,3 +146,8 @@ def number(value: float, decimals: int) -> str:
 
 def is_finite(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def as_dict(value: Any) -> dict[str, Any]:
+    """`value` if it is one: a file that somebody else wrote may hold anything in its place."""
+    return value if isinstance(value, dict) else {}

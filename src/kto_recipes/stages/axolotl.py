@@ -73,12 +73,12 @@ def refuse_failure(command: str, code: int, log: Path) -> None:
     Raises:
         UserError: always.
     """
-    disk = shutil.disk_usage(log.parent)
-    if disk.free < _MIB or _NO_SPACE.search(log.read_text(errors="replace")[-_LAST_BYTES:]):
+    disk, said = shutil.disk_usage(log.parent), log.read_text(errors="replace")
+    if disk.free < _MIB or _NO_SPACE.search(said[-_LAST_BYTES:]):
         raise UserError(
             f"{log.parent}: the disk is full, {disk.free / _MIB:,.0f} of {disk.total / _MIB:,.0f} MiB are left; free "
             "some space, and the same command goes on from the last whole checkpoint"
         )
-    lines = log.read_text(errors="replace").replace("\r", "\n").splitlines()[-_LAST_LINES:]
+    lines = said.replace("\r", "\n").splitlines()[-_LAST_LINES:]
     tail = "\n".join(f"  {line[:300]}" for line in lines)
     raise UserError(f"{command} ended with exit code {code}; the last lines of {log}:\n{tail}")

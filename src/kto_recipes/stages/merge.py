@@ -8,9 +8,9 @@ from kto_recipes.files import model_sha256, read_json, write_json
 from kto_recipes.recipe import load_recipe
 from kto_recipes.stages.axolotl import refuse_failure, start_axolotl
 from kto_recipes.stages.train import DONE
+from kto_recipes.tokenizer_files import reply_ends, tokenizer_files
 
 LOG = "merge.log"
-TOKENIZER_FILES = ("tokenizer*", "special_tokens_map.json", "chat_template*", "vocab*", "merges*")
 
 
 def merge_stage(yaml: Path) -> bool:
@@ -43,14 +43,8 @@ def _carry_tokenizer(stage: Path, merged: Path) -> None:
 
     Without it the chat template is lost, and generation does not stop at the template's end of turn.
     """
-    for pattern in TOKENIZER_FILES:
-        for path in stage.glob(pattern):
-            shutil.copy2(path, merged / path.name)
-    config = read_json(stage / "tokenizer_config.json")
-    vocabulary = read_json(stage / "tokenizer.json")
-    ids = {token["content"]: token["id"] for token in vocabulary["added_tokens"]}
+    for path in tokenizer_files(stage):
+        shutil.copy2(path, merged / path.name)
     generation = merged / "generation_config.json"
     settings = read_json(generation) if generation.is_file() else {}
-    known = settings.get("eos_token_id", [])
-    settings["eos_token_id"] = sorted({*(known if isinstance(known, list) else [known]), ids[config["eos_token"]]})
-    write_json(generation, settings)
+    write_json(generation, {**settings, "eos_token_id": reply_ends(settings, stage)})

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from kto_recipes.doctor.access import refuse_no_access
+from kto_recipes.doctor.access import names_a_folder, refuse_no_access
 from kto_recipes.doctor.first_pass import refuse_errors
 from kto_recipes.errors import UserError
 from kto_recipes.files import model_sha256, read_json, sha256, write_json, write_text
@@ -71,7 +71,7 @@ def stage_inputs(yaml: Path, recipe: dict[str, Any]) -> dict[str, Any]:
             raise UserError(f"{yaml}: {path}: no such file; prepare the data first")
         data[str(path)] = sha256(path) if path.is_file() else entry.get("revision", "a Hub dataset")
     base = str(recipe["base_model"])
-    if base.startswith((".", "/", "outputs/")) and not Path(base).is_dir():
+    if names_a_folder(base) and not Path(base).is_dir():
         raise UserError(f"{yaml}: base_model {base}: no such folder; run the stage before this one first")
     return {"yaml": sha256(yaml), "data": data, "base_model": model_sha256(base)}
 

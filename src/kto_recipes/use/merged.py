@@ -7,7 +7,8 @@ from typing import Any
 from kto_recipes.errors import UserError
 from kto_recipes.files import write_json
 from kto_recipes.templates import recipe_template
-from kto_recipes.use.run import FinishedRun, tokenizer_files
+from kto_recipes.tokenizer_files import tokenizer_files
+from kto_recipes.use.run import FinishedRun
 from kto_recipes.use.served import generation_settings
 
 _WEIGHTS = ("config.json", "*.safetensors", "*.safetensors.index.json")

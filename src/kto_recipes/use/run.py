@@ -8,15 +8,6 @@ from kto_recipes.errors import UserError
 from kto_recipes.evaluate.models import RunModels, run_models
 from kto_recipes.rows import are_messages, read_jsonl
 
-TOKENIZER_FILES = (
-    "tokenizer*",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab*",
-    "merges*",
-    "chat_template*",
-)
-
 
 @dataclass(frozen=True)
 class FinishedRun:
@@ -63,8 +54,3 @@ def system_prompt(recipe: dict[str, Any]) -> str | None:
                 return messages[0]["content"]
             break
     return None
-
-
-def tokenizer_files(folder: Path) -> list[Path]:
-    """The files of a folder that make its tokenizer, with the chat template."""
-    return sorted({path for pattern in TOKENIZER_FILES for path in folder.glob(pattern) if path.is_file()})

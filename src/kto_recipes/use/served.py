@@ -7,7 +7,8 @@ from typing import Any
 
 from kto_recipes.errors import UserError
 from kto_recipes.files import read_json, write_json
-from kto_recipes.use.run import FinishedRun, tokenizer_files
+from kto_recipes.tokenizer_files import reply_ends, tokenizer_files
+from kto_recipes.use.run import FinishedRun
 
 FOLDER = "serve"
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
@@ -49,18 +50,8 @@ def local_folder(model: str) -> Path:
 def generation_settings(model: Path, tokenizer: Path) -> dict[str, Any]:
     """The special tokens of generation_config.json; those that end a reply are the model's own and the template's."""
     known = read_json(model / "generation_config.json") if (model / "generation_config.json").is_file() else {}
-    ends = known.get("eos_token_id") or []
-    ends = {*(ends if isinstance(ends, list) else [ends]), token_id(tokenizer, "eos_token")}
     kept = {key: known[key] for key in ("bos_token_id", "pad_token_id") if known.get(key) is not None}
-    return {**kept, "eos_token_id": sorted(ends)}
-
-
-def token_id(tokenizer: Path, kind: str) -> int:
-    """The id of `eos_token` and the like in a tokenizer's folder."""
-    content = read_json(tokenizer / "tokenizer_config.json")[kind]
-    text = content["content"] if isinstance(content, dict) else content
-    added = read_json(tokenizer / "tokenizer.json")["added_tokens"]
-    return next(token["id"] for token in added if token["content"] == text)
+    return {**kept, "eos_token_id": reply_ends(known, tokenizer)}
 
 
 def context_length(model: Path, most: int) -> int:

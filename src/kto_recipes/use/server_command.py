@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kto_recipes.errors import UserError
+from kto_recipes.ports import place
 from kto_recipes.use.run import FinishedRun
 from kto_recipes.use.served import context_length, linked_model, local_folder
 
@@ -68,7 +69,7 @@ def vllm_server(run: FinishedRun, model: str, host: str, port: int, engine: str,
     if name != str(run.tokenizer):
         volumes += _mounted(run.tokenizer, _TOKENIZER_AT)
         arguments += ["--tokenizer", _TOKENIZER_AT, "--generation-config", _TOKENIZER_AT]
-    flags = [*_engine_flags(engine), "--ipc", "host", "--publish", f"{_bracketed(host)}:{port}:8000"]
+    flags = [*_engine_flags(engine), "--ipc", "host", "--publish", f"{place(host, port)}:8000"]
     return Server([engine, "run", "--rm", *flags, *volumes, image, *arguments], model)
 
 
@@ -91,7 +92,3 @@ def _engine_flags(engine: str) -> list[str]:
 
 def _mounted(folder: Path, at: str) -> list[str]:
     return ["--volume", f"{folder.resolve()}:{at}:ro"]
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

@@ -5,7 +5,6 @@ import json
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
@@ -15,28 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kto_recipes.errors import UserError
+from kto_recipes.ports import place, refuse_busy_port
 from kto_recipes.use.server_command import Server
 from kto_recipes.use.terminal import safe
 
 _LAST_LINES = 15
 _STOPS_WITHIN_S = 30
-
-
-def refuse_busy_port(host: str, port: int) -> None:
-    """Stop before a model is loaded in vain.
-
-    Raises:
-        UserError: when nothing can listen there.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as tried:
-        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            tried.bind((host, port))
-        except OSError as error:
-            raise UserError(
-                f"{host}:{port} cannot be listened on ({error.strerror or error}); choose another --port"
-            ) from None
 
 
 @contextmanager
@@ -97,7 +80,7 @@ def _answers(url: str) -> bool:
 def address(host: str, port: int) -> str:
     """Where this machine reaches a server that listens there."""
     reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"
+    return f"http://{place(reached, port)}"
 
 
 def curl_example(url: str, server: Server, system: str | None) -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from kto_recipes.errors import UserError
 from kto_recipes.evaluate.models import RunModels
-from kto_recipes.generation import Loaded, Sampling, load, prompt_ids
+from kto_recipes.generation import Loaded, Sampling, free_memory, load, prompt_ids
 from kto_recipes.rows import Message
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ class Voices:
         if name not in self._loaded:
             if self._loaded and not self._fits():
                 self._say(f"making room: {', '.join(self._loaded)} leaves the memory")
-                self._leave()
+                self._loaded.clear()
+                free_memory()
             self._say(f"loading {name} ({self._models.paths[name]}) …")
             self._loaded[name] = load(
                 self._models.paths[name], self._models.recipe, tokenizer=self._models.paths["kto"]
@@ -39,16 +40,6 @@ class Voices:
         # The models of a run have one architecture, so that one tells what the next one takes.
         model = next(iter(self._loaded.values())).model
         return free_bytes(model.device) > _BESIDE * model.get_memory_footprint()
-
-    def _leave(self) -> None:
-        import gc
-
-        import torch
-
-        self._loaded.clear()
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
 
 
 def free_bytes(device: "torch.device") -> int:

@@ -7,6 +7,7 @@ let conversation = null; // as the API gives it; null for one that has not begun
 let leaf = null; // the id of the last message that is shown
 let unsent = { text: null, name: null }; // a message whose sending failed: sent again it has the same name
 let writing = null; // the reply under way: its name
+const editors = new Map(); // id of a message → the form with its better answer, until that is saved or given up
 
 // --- the tree ---------------------------------------------------------------------------------------------------
 
@@ -32,6 +33,7 @@ function voteOn(id) {
 // --- what is shown ----------------------------------------------------------------------------------------------
 
 function draw() {
+  const held = document.activeElement;
   const shown = conversation ? branch() : [];
   const system = shown.find((one) => one.role === "system")?.content ?? (conversation ? null : settings.speaker?.system);
   at("system").replaceChildren(...(system ? [message({ role: "system", content: system })] : []));
@@ -41,6 +43,7 @@ function draw() {
   if (last?.role === "user" && settings.speaker && !writing) {
     at("thread").append(button("Ask for a reply", () => speak(last.id), "again"));
   }
+  if (held?.closest(".editor")?.isConnected) held.focus({ preventScroll: true });
   at("composer").hidden = settings.speaker === null;
   at("send").disabled = last?.role === "user" || writing !== null;
 }
@@ -70,7 +73,7 @@ function reply(one) {
     ...(settings.speaker ? [button("Regenerate", () => speak(one.parent), "again")] : []),
     ...others(one),
   );
-  made.append(box, why);
+  made.append(box, why, ...(editors.has(one.id) ? [editors.get(one.id)] : []));
   return made;
 }
 
@@ -95,21 +98,24 @@ function others(one) {
   return [box];
 }
 
+// Its form moves along when the thread is drawn anew, so that a message that is sent does not take it away.
 function edit(one, article) {
-  if (article.querySelector(".editor")) return;
-  const action = () => at("thread").querySelector(`[data-message="${one.id}"] [data-action=edit]`);
+  if (editors.has(one.id)) return;
   const { form, focus } = editor(
     one,
     async ({ message: better }) => {
+      editors.delete(one.id);
       await load(conversation.id, better);
       at("thread").querySelector(`[data-message="${better}"]`)?.focus();
       at("status").textContent = "The better answer is recorded.";
     },
     () => {
+      editors.delete(one.id);
       form.remove();
-      action().focus();
+      at("thread").querySelector(`[data-message="${one.id}"] [data-action=edit]`).focus();
     },
   );
+  editors.set(one.id, form);
   article.append(form);
   focus();
 }

@@ -1,23 +1,16 @@
 """What protects the pages: a cookie that holds the token, a check of where a request is from, and strict headers."""
 
+import re
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
-import orjson
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-COOKIE = "feedback_token"
+from kto_recipes.feedback.answers import refusal
+from kto_recipes.web.page import HEADERS
+
 _READING = ("GET", "HEAD", "OPTIONS")
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
 _OURS = "/api/app/"  # what only the pages ask for
 
 
@@ -37,11 +30,12 @@ class Guard:
             return
         headers = Headers(scope=scope)
         is_api = scope["path"].startswith("/api/")
-        token = None if "authorization" in headers else _token(headers.get("cookie", ""))
+        token = None if "authorization" in headers else _token(headers)
         by_cookie = is_api and token is not None
         writes = scope["method"] not in _READING
         if writes and (by_cookie or scope["path"].startswith(_OURS)) and not _is_from_here(headers):
-            await _refuse(send)
+            refused = refusal(403, "only a page of this server may do that")
+            await refused(scope, receive, send)
             return
         if by_cookie:
             added = (b"authorization", b"Bearer " + token.encode("latin-1", "replace"))
@@ -50,7 +44,7 @@ class Guard:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 sent = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
+                for name, value in HEADERS.items():
                     if not is_api or name in ("Cache-Control", "X-Content-Type-Options"):  # --origin lets others in
                         sent.setdefault(name, value)
             await send(message)
@@ -63,15 +57,15 @@ def _is_from_here(headers: Headers) -> bool:
     return urlsplit(headers.get("origin", "")).netloc == headers.get("host")
 
 
-def _token(cookies: str) -> str | None:
+def cookie_name(headers: Headers) -> str:
+    """A browser sends the cookies of a host to all its ports, so that the name says of which one this is."""
+    port = re.search(r":([0-9]+)$", headers.get("host", ""))
+    return f"feedback_token_{port[1]}" if port else "feedback_token"
+
+
+def _token(headers: Headers) -> str | None:
     try:
-        found = SimpleCookie(cookies).get(COOKIE)
+        found = SimpleCookie(headers.get("cookie", "")).get(cookie_name(headers))
     except CookieError:
         return None
     return found.value if found else None
-
-
-async def _refuse(send: Send) -> None:
-    body = orjson.dumps({"error": "only a page of this server may do that"})
-    await send({"type": "http.response.start", "status": 403, "headers": [(b"content-type", b"application/json")]})
-    await send({"type": "http.response.body", "body": body})

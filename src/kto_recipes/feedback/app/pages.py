@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 from kto_recipes.feedback import reads
 from kto_recipes.feedback.access import Access
-from kto_recipes.feedback.app.guard import COOKIE, Guard
+from kto_recipes.feedback.app.guard import Guard, cookie_name
 from kto_recipes.feedback.app.review import Label, Review
 from kto_recipes.feedback.app.speaking import Place, Speaking
 from kto_recipes.feedback.app.voice import Voice
@@ -23,13 +23,12 @@ from kto_recipes.feedback.models import Conversation, Message
 from kto_recipes.feedback.problems import Problem, UnknownId
 from kto_recipes.feedback.routes import Id
 from kto_recipes.feedback.store import Store
-from kto_recipes.report.inputs import PACKAGE as REPORT
 from kto_recipes.rows import Message as Said
+from kto_recipes.web.page import style
 
 _PACKAGE = FilePath(__file__).parent
 _PAGES = {"/": "chat", "/review": "review", "/statistics": "statistics", "/login": "login"}
 _SCRIPTS = ("common", "votes", "chat", "review", "statistics", "login")
-_STYLES = (REPORT / "style.css", _PACKAGE / "app.css", _PACKAGE / "chat.css")
 _LISTED = 100  # conversations
 _TITLE = 80  # characters
 _Rater = Annotated[str, Query(max_length=200)]
@@ -76,8 +75,7 @@ def _pages() -> APIRouter:
     @routes.get("/assets/{name}")
     def asset(name: str) -> Response:
         if name == "style.css":
-            text = "".join(path.read_text("utf-8") for path in _STYLES)
-            return Response(text, media_type="text/css")
+            return Response(style(_PACKAGE / "app.css", _PACKAGE / "chat.css"), media_type="text/css")
         if name.removesuffix(".js") not in _SCRIPTS or not name.endswith(".js"):
             raise UnknownId("there is no such file")
         return Response((_PACKAGE / name).read_text("utf-8"), media_type="text/javascript")
@@ -91,11 +89,11 @@ def _add_session(routes: APIRouter, access: Access) -> None:
         """Keep the token of this request in a cookie that scripts cannot read, until the browser is closed."""
         token = request.headers.get("authorization", "").partition(" ")[2]
         how = {"httponly": True, "samesite": "strict", "secure": request.url.scheme == "https"}
-        response.set_cookie(COOKIE, token, **how)
+        response.set_cookie(cookie_name(request.headers), token, **how)
 
     @routes.delete("/session", status_code=204)
-    async def log_out(response: Response) -> None:
-        response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    async def log_out(request: Request, response: Response) -> None:
+        response.delete_cookie(cookie_name(request.headers), httponly=True, samesite="strict")
 
 
 def _add_reading(routes: APIRouter, store: Store, access: Access, voice: Voice | None, review: Review | None) -> None:
@@ -104,11 +102,12 @@ def _add_reading(routes: APIRouter, store: Store, access: Access, voice: Voice |
     @routes.get("/settings", dependencies=may_read)
     def settings(request: Request) -> dict[str, Any]:
         """Who answers, whether there is something to review, and whether one can log out."""
+        session = cookie_name(request.headers) in request.cookies
         speaker = None
         if voice is not None:
             same = {"model": voice.model, "run": voice.run, "system": voice.system}
             speaker = {**same, "sampling": asdict(voice.sampling)}
-        return {"speaker": speaker, "review": review and review.name, "session": COOKIE in request.cookies}
+        return {"speaker": speaker, "review": review and review.name, "session": session}
 
     @routes.get("/conversations", dependencies=may_read)
     def conversations() -> dict[str, Any]:

@@ -15,9 +15,9 @@ from kto_recipes.errors import UserError
 from kto_recipes.feedback import writes
 from kto_recipes.feedback.bodies import Body, Name, NewVote, RatedAnswer, Value
 from kto_recipes.feedback.models import DESIRABLE, WITHDRAWN, Message, Vote
-from kto_recipes.feedback.problems import OtherRequest, Problem, UnknownId
+from kto_recipes.feedback.problems import OtherRequest, Problem, UnknownId, sentence
 from kto_recipes.feedback.reads import is_latest
-from kto_recipes.feedback.store import Store, sentence
+from kto_recipes.feedback.store import Store
 from kto_recipes.rows import are_messages
 from kto_recipes.sources.records import LeftOut, ReadOptions
 from kto_recipes.sources.tabular import rows
@@ -113,7 +113,7 @@ def read_review(path: Path) -> Review:
         try:
             answers.append(RatedAnswer.model_validate(_fields(value)))
         except ValidationError as error:
-            raise UserError(f"{where}: {sentence(error)}") from None
+            raise UserError(f"{where}: {sentence(error.errors()[:1])}") from None
     return Review(path.name, answers)
 
 

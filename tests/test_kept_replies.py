@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kto_recipes.generation import Reply
-from kto_recipes.negatives.kept import OTHERS_KEPT, Kept
+from kto_recipes.kept import OTHERS_KEPT, KeptReplies
 
 MODEL = {"model": "abc", "seed": 0}
 
@@ -20,9 +20,9 @@ def lines(path: Path) -> list[str]:
     return [json.loads(line)["text"] for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def filled(path: Path, count: int, of: dict | None = None) -> tuple[Kept, list[str]]:
+def filled(path: Path, count: int, of: dict | None = None) -> tuple[KeptReplies, list[str]]:
     """A journal with answers to requests 0, 1, …, added one by one, and their keys."""
-    kept = Kept(path, of or MODEL)
+    kept = KeptReplies(path, of or MODEL)
     keys = [kept.key(n) for n in range(count)]
     for n, key in enumerate(keys):
         kept.add({key: Reply(f"answer {n}", cut=n % 2 == 1)})
@@ -31,31 +31,35 @@ def filled(path: Path, count: int, of: dict | None = None) -> tuple[Kept, list[s
 
 def test_what_was_kept_is_found_by_another_process(path: Path) -> None:
     _, keys = filled(path, 4)
-    again = Kept(path, MODEL)
+    again = KeptReplies(path, MODEL)
     assert [again[key] for key in keys] == [Reply(f"answer {n}", cut=n % 2 == 1) for n in range(4)]
     assert [again.key(n) for n in range(4)] == keys
     assert again.key(4) not in again
 
 
 def test_a_key_depends_on_the_request_and_on_what_all_have_in_common(path: Path) -> None:
-    kept = Kept(path, MODEL)
-    others = [Kept(path, MODEL | {"model": "abd"}), Kept(path, MODEL | {"seed": 1}), Kept(path, {"model": "abc"})]
+    kept = KeptReplies(path, MODEL)
+    others = [
+        KeptReplies(path, MODEL | {"model": "abd"}),
+        KeptReplies(path, MODEL | {"seed": 1}),
+        KeptReplies(path, {"model": "abc"}),
+    ]
     assert len({kept.key("q"), kept.key("r"), kept.key(["q"]), *(other.key("q") for other in others)}) == 6
     assert kept.key({"a": 1, "b": 2}) == kept.key({"b": 2, "a": 1})
-    assert Kept(path, dict(reversed(MODEL.items()))).key("q") == kept.key("q")
+    assert KeptReplies(path, dict(reversed(MODEL.items()))).key("q") == kept.key("q")
 
 
 def test_answers_to_another_model_are_not_found(path: Path) -> None:
     _, keys = filled(path, 4)
-    other = Kept(path, MODEL | {"model": "abd"})
+    other = KeptReplies(path, MODEL | {"model": "abd"})
     assert not any(key in other for key in keys)
 
 
 def test_text_of_any_kind_comes_back_as_it_was(path: Path) -> None:
     texts = ["", "two\nlines", "sì 🙂\u2028 \u0000", '"{}"', " outer "]
-    kept = Kept(path, MODEL)
+    kept = KeptReplies(path, MODEL)
     kept.add({kept.key(n): Reply(text) for n, text in enumerate(texts)})
-    again = Kept(path, MODEL)
+    again = KeptReplies(path, MODEL)
     assert [again[again.key(n)].text for n in range(len(texts))] == texts
 
 
@@ -65,16 +69,16 @@ def test_a_line_that_was_torn_is_passed_over_and_the_next_one_is_whole(path: Pat
     whole = path.read_bytes()
     *_, last = whole.splitlines(keepends=True)
     path.write_bytes(whole[: len(whole) - len(last) + left])
-    again = Kept(path, MODEL)
+    again = KeptReplies(path, MODEL)
     assert [key in again for key in keys] == [True, True, False]
     again.add({keys[2]: Reply("once more")})
-    assert [Kept(path, MODEL)[key].text for key in keys] == ["answer 0", "answer 1", "once more"]
+    assert [KeptReplies(path, MODEL)[key].text for key in keys] == ["answer 0", "answer 1", "once more"]
 
 
 def test_a_last_line_that_lacks_only_its_end_counts(path: Path) -> None:
     _, keys = filled(path, 3)
     path.write_bytes(path.read_bytes().removesuffix(b"\n"))
-    again = Kept(path, MODEL)
+    again = KeptReplies(path, MODEL)
     assert keys[2] in again
     again.add({again.key(3): Reply("answer 3")})
     assert lines(path) == [f"answer {n}" for n in range(4)]
@@ -84,7 +88,7 @@ def test_what_is_no_entry_is_passed_over(path: Path) -> None:
     _, keys = filled(path, 2)
     with path.open("ab") as file:
         file.write(b'\x00\x00\x00\n[1]\n{"key": "x"}\n\xff\n\n')
-    again = Kept(path, MODEL)
+    again = KeptReplies(path, MODEL)
     assert [again[key].text for key in keys] == ["answer 0", "answer 1"]
 
 
@@ -99,7 +103,7 @@ def test_a_finished_run_leaves_what_it_used_in_its_order(path: Path) -> None:
     kept, keys = filled(path, 5)
     kept.finish([keys[3], keys[1]])
     assert lines(path) == ["answer 3", "answer 1"]
-    again = Kept(path, MODEL)
+    again = KeptReplies(path, MODEL)
     again.finish([keys[3], keys[1]])
     assert lines(path) == ["answer 3", "answer 1"]
 
@@ -109,7 +113,7 @@ def test_a_finished_run_leaves_what_another_is_waiting_for(path: Path) -> None:
     _, others = filled(path, 3, of=MODEL | {"settings": 1})
     kept, keys = filled(path, 2)
     kept.finish(keys)
-    again = Kept(path, MODEL | {"settings": 1})
+    again = KeptReplies(path, MODEL | {"settings": 1})
     assert [again[key].text for key in others] == ["answer 0", "answer 1", "answer 2"]
 
 
@@ -121,11 +125,11 @@ def test_the_file_does_not_grow_from_run_to_run(path: Path) -> None:
         sizes.append(len(lines(path)))
     assert sizes[: OTHERS_KEPT + 1] == [3 * (run + 1) for run in range(OTHERS_KEPT + 1)]
     assert set(sizes[OTHERS_KEPT:]) == {3 * (OTHERS_KEPT + 1)}
-    newest, oldest = (Kept(path, MODEL | {"seed": run}) for run in (OTHERS_KEPT + 5, 0))
+    newest, oldest = (KeptReplies(path, MODEL | {"seed": run}) for run in (OTHERS_KEPT + 5, 0))
     assert newest.key(0) in newest
     assert oldest.key(0) not in oldest
 
 
 def test_a_run_that_used_nothing_leaves_no_file(path: Path) -> None:
-    Kept(path, MODEL).finish([])
+    KeptReplies(path, MODEL).finish([])
     assert not path.exists()

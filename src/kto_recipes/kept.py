@@ -1,4 +1,4 @@
-"""A model's answers, kept as they come: a killed run goes on where it stopped, and nothing is sampled twice."""
+"""What models were asked, kept as it comes: a killed run goes on where it stopped, and nothing is asked for twice."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from kto_recipes.files import sha256_text
+from kto_recipes.files import atomic_write, sha256_text
 from kto_recipes.generation import Reply
 from kto_recipes.rows import write_jsonl
 
@@ -16,8 +16,36 @@ from kto_recipes.rows import write_jsonl
 OTHERS_KEPT = 7
 
 
-class Kept:
-    """The answers of one strategy in one file, one line each, found again by what they depend on.
+class KeptParts:
+    """One file for each part, with the hash of all that the part depends on; another hash takes its place."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def find(self, name: str, of: Mapping[str, Any]) -> Any | None:
+        """The part `name` as it was kept, if it was measured of the same; else None."""
+        try:
+            kept = orjson.loads(self._path(name).read_bytes())
+        except (FileNotFoundError, orjson.JSONDecodeError):
+            return None
+        return kept["value"] if isinstance(kept, dict) and kept.get("of") == _hash(of) else None
+
+    def keep(self, name: str, of: Mapping[str, Any], value: Any) -> Any:
+        """Write a part, whole or not at all; the answer is what `find` will say, so that both ways give the same.
+
+        What is no number in JSON (NaN, infinity) comes back as None.
+        """
+        text = orjson.dumps(value)
+        with atomic_write(self._path(name)) as file:
+            file.write(b'{"of":%b,"value":%b}\n' % (orjson.dumps(_hash(of)), text))
+        return orjson.loads(text)
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.json"
+
+
+class KeptReplies:
+    """A model's answers in one file, one line each, found again by what they depend on.
 
     A line is `{"of", "key", "text", "cut"}`: `of` is a hash of what all answers of a run have in common, `key` one
     of that and of the answer's own request; `tokens` is there where a server counted them. Answers that are added

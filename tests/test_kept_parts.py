@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kto_recipes.evaluate.kept import KeptParts
+from kto_recipes.kept import KeptParts
 
 OF = {"model": "abc", "rows": [1, 2]}
 

@@ -1,0 +1,1 @@
+"""What the pages of this project's servers share."""
