@@ -101,11 +101,13 @@ function others(one) {
 // Its form moves along when the thread is drawn anew, so that a message that is sent does not take it away.
 function edit(one, article) {
   if (editors.has(one.id)) return;
+  const { id } = conversation;
   const { form, focus } = editor(
     one,
     async ({ message: better }) => {
       editors.delete(one.id);
-      await load(conversation.id, better);
+      if (conversation?.id !== id) return; // another conversation has been opened meanwhile
+      await load(id, better);
       at("thread").querySelector(`[data-message="${better}"]`)?.focus();
       at("status").textContent = "The better answer is recorded.";
     },
