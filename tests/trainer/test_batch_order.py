@@ -108,6 +108,19 @@ def test_long_tailed_lengths_are_padded_far_less_than_in_random_order(seed: int,
     assert padding(pairs, batch_size) <= padding(rotated, batch_size)
 
 
+@pytest.mark.parametrize("batch_size", [2, 4, 8])
+def test_completions_of_a_block_are_alike_as_well(batch_size: int) -> None:
+    """Ranked by length alone, half of what the blocks' completions are padded to would be padding."""
+    draw = np.random.default_rng(0)
+    n = 4000
+    completions = np.ceil(draw.lognormal(3.4, 0.9, n)).astype(int)
+    lengths = completions + np.ceil(draw.lognormal(4.5, 0.7, n)).astype(int)
+    by_length = np.argsort(lengths, kind="stable")
+    order = bucketed(lengths, completions, draw.random(n) < 0.5, batch_size)
+    assert padding(completions[order], batch_size) < 0.6 * padding(completions[by_length], batch_size)
+    assert padding(lengths[order], batch_size) < 0.06
+
+
 def test_no_rows_are_no_rows() -> None:
     nothing = np.zeros(0, dtype=int)
     assert bucketed(nothing, nothing, nothing.astype(bool), 4).tolist() == []

@@ -11,13 +11,18 @@ import numpy as np
 from torch.utils.data import Sampler
 from transformers import TrainerCallback
 
+# How many neighbouring blocks may have their rows ranked by completion.
+WINDOWS = (1, 2, 4, 8, 16, 32)
+
 
 def bucketed(lengths: np.ndarray, completions: np.ndarray, labels: np.ndarray, batch_size: int) -> np.ndarray:
     """An order whose consecutive blocks of `batch_size` rows are alike in length and hold both classes.
 
-    Each class is ranked by length by itself and dealt to the blocks in that order: where length and label go together,
-    ranking all rows at once would make blocks of one class. Within a block the longest completion comes first, which
-    keeps mismatched pairs (a prompt and its neighbour's completion) short as well.
+    Each class is ranked by itself and dealt to the blocks in that order: where length and label go together, ranking
+    all rows at once would make blocks of one class. Rows are ranked by length, and those of some neighbouring blocks,
+    which are alike in that anyway, by their completion's: so mismatched pairs (a prompt and its neighbour's completion)
+    are alike as well. How many blocks is tried; the least padding wins. Within a block the longest completion comes
+    first, which keeps mismatched pairs short.
 
     Args:
         lengths: [rows], tokens of prompt and completion.
@@ -27,8 +32,30 @@ def bucketed(lengths: np.ndarray, completions: np.ndarray, labels: np.ndarray, b
     Returns:
         [rows], a permutation. Every block has a row of both classes if both have as many rows as there are blocks.
     """
-    by_class = [rows[np.argsort(lengths[rows], kind="stable")] for rows in _classes(labels)]
-    minority, majority = sorted(by_class, key=len)
+    starts = np.arange(0, len(labels), batch_size)
+    if not len(starts):
+        return np.zeros(0, dtype=np.int64)
+
+    def padded(order: np.ndarray) -> int:
+        """Positions to compute: a pass with a gradient costs as much as three of the mismatched completions."""
+        longest = (np.maximum.reduceat(values[order], starts) for values in (lengths, completions))
+        sizes = np.diff(starts, append=len(labels))
+        return sum(factor * int((sizes * each).sum()) for factor, each in zip((3, 1), longest, strict=True))
+
+    return min((_dealt_by(window, lengths, completions, labels, batch_size) for window in WINDOWS), key=padded)
+
+
+def _dealt_by(
+    window: int, lengths: np.ndarray, completions: np.ndarray, labels: np.ndarray, batch_size: int
+) -> np.ndarray:
+    """The order where rows of `window` blocks are ranked by completion; of one, where all are by length."""
+    windows = max(len(labels) // (batch_size * window), 1) if window > 1 else len(labels)
+
+    def ranked(rows: np.ndarray) -> np.ndarray:
+        rows = rows[np.argsort(lengths[rows], kind="stable")]
+        return rows[np.lexsort((completions[rows], np.arange(len(rows)) * windows // max(len(rows), 1)))]
+
+    minority, majority = sorted((ranked(rows) for rows in _classes(labels)), key=len)
     starts = range(0, len(labels), batch_size)
     sizes = [min(batch_size, len(labels) - start) for start in starts]
     order, taken = [], 0
@@ -36,7 +63,7 @@ def bucketed(lengths: np.ndarray, completions: np.ndarray, labels: np.ndarray, b
         block = np.concatenate([minority[taken : taken + few], majority[start - taken : start - taken + size - few]])
         taken += few
         order.append(block[np.argsort(-completions[block], kind="stable")])
-    return np.concatenate(order) if order else np.zeros(0, dtype=np.int64)
+    return np.concatenate(order)
 
 
 def _classes(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
