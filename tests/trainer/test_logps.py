@@ -1,4 +1,4 @@
-"""Log-probabilities in chunks are those of the full logits, with the same gradients and without their memory."""
+"""Log-probabilities in blocks are those of the full logits, with the same gradients and without their memory."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,17 +15,16 @@ from kto_recipes.trainer import logps as module
 from kto_recipes.trainer.logps import HeadCall, head_logps, scoring_head
 
 VOCABULARY, HIDDEN = 97, 24
-SMALLEST = 16  # tokens in the smallest chunk
-# tokens: less than a chunk, one chunk, one token more, several, several and one more
-TOKENS = [0, 1, SMALLEST, SMALLEST + 1, 3 * SMALLEST, 5 * SMALLEST + 1]
-FULL = 10 * VOCABULARY  # elements: one chunk for all
+SMALLEST = 16  # tokens of the vocabulary in the smallest block: six of them, and one token more
+TOKENS = [0, 1, 16, 17, 48, 81]
+FULL = 10 * VOCABULARY  # elements: one block for all but the longest
 
 
-@pytest.fixture(autouse=True, params=[1, 20 * VOCABULARY], ids=["chunks of 16", "chunks of 20"])
-def chunks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setitem(module.CHUNK_ELEMENTS, "cpu", request.param)
-    monkeypatch.setattr(module, "MIN_CHUNK_ROWS", SMALLEST)
-    return max(request.param // VOCABULARY, SMALLEST)
+@pytest.fixture(autouse=True, params=[1, 48 * 24], ids=["blocks of 16", "blocks by the number of rows"])
+def elements(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setitem(module.BLOCK_ELEMENTS, "cpu", request.param)
+    monkeypatch.setattr(module, "MIN_BLOCK", SMALLEST)
+    return request.param
 
 
 def parts(tokens: int, dtype: torch.dtype, bias: bool = True, trained: bool = True, seed: int = 0) -> list[Any]:
@@ -47,7 +46,7 @@ def gradients(score: Callable[..., Tensor], given: list[Any], upstream: Tensor) 
     return list(torch.autograd.grad((score(*given) * upstream).sum(), wanted))
 
 
-def chunked(*given: Any) -> Tensor:
+def blockwise(*given: Any) -> Tensor:
     return head_logps(*given)[0]
 
 
@@ -68,12 +67,12 @@ def test_values_and_gradients_are_those_of_the_full_logits(
     dtype: torch.dtype, close: float, tokens: int, bias: bool, trained: bool
 ) -> None:
     given = parts(tokens, dtype, bias, trained)
-    found, expected = chunked(*given), full(*given)
+    found, expected = blockwise(*given), full(*given)
     assert found.shape == (tokens,)
     assert found.dtype == dtype
     torch.testing.assert_close(found, expected, atol=close, rtol=close)
     weights = upstream(tokens, dtype)
-    pairs = zip(gradients(chunked, given, weights), gradients(full, given, weights), strict=True)
+    pairs = zip(gradients(blockwise, given, weights), gradients(full, given, weights), strict=True)
     for ours, theirs in pairs:
         torch.testing.assert_close(ours, theirs, atol=close, rtol=close)
 
@@ -85,7 +84,7 @@ def test_gradients_are_those_of_finite_differences(bias: bool, trained: bool) ->
     small = [x[:7] if x is not None else None for x in (weight, shift)]
     leaves = [x.detach().requires_grad_(x.requires_grad) if x is not None else None for x in (hidden[:, :4], *small)]
     leaves[1] = leaves[1][:, :4].detach().requires_grad_(trained)
-    assert torch.autograd.gradcheck(lambda *given: chunked(*given, targets % 7), tuple(leaves))
+    assert torch.autograd.gradcheck(lambda *given: blockwise(*given, targets % 7), tuple(leaves))
 
 
 @pytest.mark.parametrize("frozen", ["weight", "bias"])
@@ -93,7 +92,7 @@ def test_a_head_that_is_trained_in_part_gets_the_gradient_of_that_part(frozen: s
     given = parts(3 * SMALLEST, torch.float64)
     given[1 if frozen == "weight" else 2].requires_grad_(False)
     weights = upstream(3 * SMALLEST)
-    for ours, theirs in zip(gradients(chunked, given, weights), gradients(full, given, weights), strict=True):
+    for ours, theirs in zip(gradients(blockwise, given, weights), gradients(full, given, weights), strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-12, rtol=1e-12)
 
 
@@ -101,7 +100,7 @@ def test_a_head_that_is_trained_in_part_gets_the_gradient_of_that_part(frozen: s
 def test_without_a_gradient_to_make_the_values_are_the_same(trained: bool) -> None:
     given = parts(40, torch.float64, trained=trained)
     with torch.no_grad():
-        found = chunked(*given)
+        found = blockwise(*given)
     assert not found.requires_grad
     torch.testing.assert_close(found, full(*given).detach(), atol=1e-12, rtol=1e-12)
 
@@ -122,7 +121,7 @@ def autocast() -> torch.autocast:
 def test_under_autocast_products_run_in_bf16_and_the_rest_in_float32(trained: bool) -> None:
     given = parts(3 * SMALLEST + 1, torch.float32, trained=trained)
     with autocast():
-        found, expected = chunked(*given), functional.linear(*given[:3])
+        found, expected = blockwise(*given), functional.linear(*given[:3])
     assert expected.dtype == torch.bfloat16
     assert found.dtype == torch.float32
     exact = expected.float().log_softmax(-1).gather(1, given[3][:, None])[:, 0]
@@ -152,7 +151,7 @@ def bf16_errors(score: Callable[..., Tensor], dtype: torch.dtype, trained: bool,
 def test_bf16_errors_of_values_and_gradients_are_no_larger_than_trls(dtype: torch.dtype, trained: bool) -> None:
     ours, theirs = (
         torch.tensor([bf16_errors(score, dtype, trained, seed) for seed in range(8)]).mean(0)
-        for score in (chunked, stock)
+        for score in (blockwise, stock)
     )
     assert (ours <= theirs).all()
     assert (ours < 0.01).all()
@@ -171,7 +170,7 @@ def test_the_entropy_is_that_of_the_full_logits_and_has_no_gradient(tokens: int,
     assert not entropy.requires_grad
     expected = entropy_from_logits(functional.linear(*given[:3]).detach()) if tokens else torch.zeros(0)
     torch.testing.assert_close(entropy, expected.to(torch.float64), atol=1e-10, rtol=1e-10)
-    torch.testing.assert_close(found, chunked(*given))
+    torch.testing.assert_close(found, blockwise(*given))
 
 
 def test_the_entropy_is_not_made_unasked() -> None:
@@ -273,15 +272,15 @@ def kept_for_backward(score: Callable[..., Tensor], given: list[Any]) -> Iterato
 
 
 @pytest.mark.parametrize("trained", [False, True], ids=["frozen", "trained"])
-def test_no_tensor_of_tokens_by_vocabulary_is_kept_or_made(trained: bool, chunks: int) -> None:
-    tokens = 40 * SMALLEST
+def test_no_tensor_of_tokens_by_vocabulary_is_kept_or_made(trained: bool, elements: int) -> None:
+    tokens = 640
     given = parts(tokens, torch.float32, trained=trained)
     own = max(tokens * HIDDEN, VOCABULARY * HIDDEN)  # hidden states and weights
-    assert max(kept_for_backward(chunked, given)) <= own
+    assert max(kept_for_backward(blockwise, given)) <= own
     assert max(kept_for_backward(full, given)) == tokens * VOCABULARY, "the stock way does keep one"
     with _Largest() as largest:
-        gradients(chunked, given, upstream(tokens, torch.float32))
-    assert largest.elements <= max(own, chunks * VOCABULARY) < tokens * VOCABULARY / 2
+        gradients(blockwise, given, upstream(tokens, torch.float32))
+    assert largest.elements <= max(own, elements, tokens * SMALLEST) < tokens * VOCABULARY / 2
     with _Largest() as largest:
         gradients(full, given, upstream(tokens, torch.float32))
     assert largest.elements == tokens * VOCABULARY

@@ -1,8 +1,9 @@
 """Log-probabilities of completion tokens without a tensor of tokens by vocabulary.
 
 Stock TRL runs the head on every position, keeps its logits for the backward pass and takes their log-softmax: for
-Llama 3.1 8B, micro-batch 8 and 2,048 tokens that is 27 GiB. Here the head sees the completion's tokens alone, some
-hundreds at a time; what is kept for the backward pass has the size of the hidden states.
+Llama 3.1 8B, micro-batch 8 and 2,048 tokens that is 27 GiB. Here the head sees the completion's tokens alone, and makes
+their logits for a block of the vocabulary at a time; what is kept for the backward pass has the size of the hidden
+states.
 """
 
 from collections.abc import Iterator
@@ -15,9 +16,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-# Elements of one chunk of float32 logits: 256 MB on a GPU; what stays near a CPU core's cache otherwise.
-CHUNK_ELEMENTS = {"cuda": 2**26, "cpu": 2**21}
-MIN_CHUNK_ROWS = 64  # fewer leave a matrix product waiting for the head's weights
+# Elements of one block of float32 logits: 256 MB on a GPU; what stays near a CPU core's cache otherwise.
+BLOCK_ELEMENTS = {"cuda": 2**26, "cpu": 2**20}
+MIN_BLOCK = 1024  # tokens of the vocabulary; fewer leave a matrix product waiting for the hidden states
 
 
 @dataclass
@@ -78,7 +79,7 @@ def scoring_head(head: nn.Linear, call: HeadCall) -> Iterator[None]:
 def head_logps(
     hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, with_entropy: bool = False
 ) -> tuple[Tensor, Tensor | None]:
-    """log softmax(hidden · weightᵀ + bias)[target] for each token, in chunks; and the entropy.
+    """log softmax(hidden · weightᵀ + bias)[target] for each token, in blocks of the vocabulary; and the entropy.
 
     Args:
         hidden: [tokens, hidden].
@@ -102,120 +103,139 @@ class _FrozenHead(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, entropy: bool, dtype):
-        cast, cast_bias = weight.to(dtype), None if bias is None else bias.to(dtype)
-        gradient = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
-        logps, entropies = [], []
-        for rows in _chunks(hidden, weight):
-            logits = _widened(functional.linear(hidden[rows].to(dtype), cast, cast_bias))
-            chunk = _scores(logits, targets[rows], entropy)
-            logps.append(chunk.logps)
-            entropies.append(chunk.entropy)
-            if gradient is not None:
-                mean = (chunk.exp.to(dtype) @ cast) / chunk.total[:, None]
-                gradient[rows] = (cast[targets[rows]] - mean).to(gradient.dtype)
-        ctx.save_for_backward(gradient)
-        return _joined(ctx, hidden, logps, entropies if entropy else None)
+        seen = _Softmax.of_nothing(hidden, targets, dtype, entropy)
+        mean = torch.zeros_like(hidden, dtype=seen.total.dtype) if ctx.needs_input_grad[0] else None
+        for start, part, logits in _blocks(hidden, weight, bias, dtype):
+            exp, shrink = seen.add(logits, start)
+            if mean is not None:
+                mean.mul_(shrink[:, None]).add_(exp.to(dtype) @ part)
+        if mean is not None:
+            chosen = weight[targets].to(dtype)
+            ctx.save_for_backward((chosen - mean.div_(seen.total[:, None])).to(hidden.dtype))
+        return _found(ctx, seen)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, _: Any = None):
         (gradient,) = ctx.saved_tensors
         # multiplied in grad's float32: a row's factor rounded to bf16 would tilt the whole row
-        scaled = None if gradient is None else (gradient * grad[:, None]).to(gradient.dtype)
-        return scaled, None, None, None, None, None
+        return (gradient * grad[:, None]).to(gradient.dtype), None, None, None, None, None
 
 
 class _TrainedHead(torch.autograd.Function):
-    """The weights need the logits in the backward pass, where each chunk is made again."""
+    """The weights need the logits in the backward pass, where each block is made again."""
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, entropy: bool, dtype):
-        cast, cast_bias = weight.to(dtype), None if bias is None else bias.to(dtype)
-        logps, entropies, lse = [], [], []
-        for rows in _chunks(hidden, weight):
-            logits = _widened(functional.linear(hidden[rows].to(dtype), cast, cast_bias))
-            chunk = _scores(logits, targets[rows], entropy)
-            logps.append(chunk.logps)
-            entropies.append(chunk.entropy)
-            lse.append(chunk.lse)
-        ctx.save_for_backward(hidden, weight, bias, targets, torch.cat([_empty(hidden), *lse]))
+        seen = _Softmax.of_nothing(hidden, targets, dtype, entropy)
+        for start, _, logits in _blocks(hidden, weight, bias, dtype):
+            seen.add(logits, start)
+        ctx.save_for_backward(hidden, weight, bias, targets, seen.lse)
         ctx.dtype = dtype
-        return _joined(ctx, hidden, logps, entropies if entropy else None)
+        return _found(ctx, seen)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, _: Any = None):
         hidden, weight, bias, targets, lse = ctx.saved_tensors
-        cast, cast_bias = weight.to(ctx.dtype), None if bias is None else bias.to(ctx.dtype)
-        # Summed over chunks in float32: bf16 sums would lose what later chunks add.
-        wide = torch.promote_types(weight.dtype, torch.float32)
-        to_weight = torch.zeros_like(weight, dtype=wide)
-        to_bias = None if bias is None else torch.zeros_like(bias, dtype=wide)
-        to_hidden = torch.empty_like(hidden)
-        for rows in _chunks(hidden, weight):
-            inputs = hidden[rows].to(ctx.dtype)
-            logits = _widened(functional.linear(inputs, cast, cast_bias))
-            error = _error(logits, lse[rows], targets[rows]).mul_(grad[rows, None])
-            to_hidden[rows] = (error.to(ctx.dtype) @ cast).to(hidden.dtype)
-            to_weight += error.to(ctx.dtype).T @ inputs
+        inputs = hidden.to(ctx.dtype)
+        # Summed over blocks in float32: bf16 sums would lose what later blocks add.
+        to_hidden = torch.zeros_like(hidden, dtype=lse.dtype)
+        to_weight, to_bias = torch.empty_like(weight), None if bias is None else torch.empty_like(bias)
+        for start, part, logits in _blocks(hidden, weight, bias, ctx.dtype):
+            at, is_here = _place(targets, start, len(part))
+            error = logits.sub_(lse[:, None]).exp_().neg_()  # onehot(target) − softmax
+            error.scatter_add_(1, at, is_here[:, None].to(error.dtype)).mul_(grad[:, None])
+            narrow = error.to(ctx.dtype)
+            to_hidden += narrow @ part
+            to_weight[start : start + len(part)] = narrow.T @ inputs
             if to_bias is not None:
-                to_bias += error.sum(0)
-        to_bias = None if to_bias is None else to_bias.to(bias.dtype)
-        return to_hidden, to_weight.to(weight.dtype), to_bias, None, None, None
+                to_bias[start : start + len(part)] = error.sum(0)
+        return to_hidden.to(hidden.dtype), to_weight, to_bias, None, None, None
 
 
 @dataclass
-class _Scores:
-    """Of a chunk: [rows], but `exp`, e^(logits − their highest), which is [rows, vocabulary] and sums to `total`."""
+class _Softmax:
+    """What is known of each token's softmax when a part of the vocabulary has been seen; [tokens] each.
 
-    logps: Tensor
-    lse: Tensor
-    entropy: Tensor | None
-    exp: Tensor
+    Sums are of e^(logit − highest), `highest` being the highest logit so far: where a later block has a higher one,
+    they shrink (Milakov and Gimelshein, arXiv 1805.02867).
+
+    Attributes:
+        total: Σ e^(logit − highest).
+        weighted: Σ e^(logit − highest) · (logit − highest), where the entropy is wanted.
+        target: the target's logit, once it has been seen.
+    """
+
+    targets: Tensor
+    highest: Tensor
     total: Tensor
+    weighted: Tensor | None
+    target: Tensor
+
+    @classmethod
+    def of_nothing(cls, hidden: Tensor, targets: Tensor, dtype: torch.dtype, with_entropy: bool) -> "_Softmax":
+        nothing = hidden.new_zeros(len(hidden), dtype=torch.promote_types(dtype, torch.float32))
+        lowest = torch.full_like(nothing, torch.finfo(nothing.dtype).min)
+        return cls(targets, lowest, nothing, nothing if with_entropy else None, nothing)
+
+    def add(self, logits: Tensor, start: int) -> tuple[Tensor, Tensor]:
+        """Take in the logits [tokens, block] from token `start` of the vocabulary on, which are overwritten.
+
+        Returns:
+            e^(logit − highest), [tokens, block], and what sums over earlier blocks shrink by, [tokens].
+        """
+        at, is_here = _place(self.targets, start, logits.shape[1])
+        self.target = torch.where(is_here, logits.gather(1, at)[:, 0], self.target)
+        highest = torch.maximum(self.highest, logits.amax(1))
+        shift, self.highest = self.highest - highest, highest
+        shrink = shift.exp()
+        shifted = logits.sub_(highest[:, None])
+        kept = None if self.weighted is None else shifted.clone()
+        exp = shifted.exp_()
+        if kept is not None:
+            self.weighted = shrink * (self.weighted + shift * self.total) + (exp * kept).sum(1)
+        self.total = shrink * self.total + exp.sum(1)
+        return exp, shrink
+
+    @property
+    def lse(self) -> Tensor:
+        return self.highest + self.total.log()
+
+    @property
+    def entropy(self) -> Tensor | None:
+        """H = log Σ e^l − Σ p·l, the same for logits shifted by a constant."""
+        return None if self.weighted is None else self.total.log() - self.weighted / self.total
 
 
-def _scores(logits: Tensor, targets: Tensor, with_entropy: bool) -> _Scores:
-    """In place of `logits`, with one exponential: on a CPU these passes cost as much as the product."""
-    target = logits.gather(1, targets[:, None])[:, 0]
-    highest = logits.amax(1, keepdim=True)
-    shifted = logits.sub_(highest)
-    kept = shifted.clone() if with_entropy else None
-    exp = shifted.exp_()
-    total = exp.sum(1)
-    # H = log Σ e^l − Σ p·l, the same for logits shifted by a constant
-    entropy = None if kept is None else total.log() - (exp * kept).sum(1) / total
-    lse = highest[:, 0] + total.log()
-    return _Scores(target - lse, lse, entropy, exp, total)
+def _blocks(
+    hidden: Tensor, weight: Tensor, bias: Tensor | None, dtype: torch.dtype
+) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Of each block of the vocabulary its first token, its weights in `dtype`, and its logits, at least float32.
+
+    Blocks of the vocabulary, not of rows: so the weights are read once, and a block's gradient is whole at once.
+    """
+    inputs = hidden.to(dtype)
+    wide = torch.promote_types(dtype, torch.float32)
+    most = BLOCK_ELEMENTS.get(hidden.device.type, BLOCK_ELEMENTS["cuda"])
+    size = max(most // max(len(hidden), 1), MIN_BLOCK)
+    for start in range(0, len(weight), size):
+        part = weight[start : start + size].to(dtype)
+        shift = None if bias is None else bias[start : start + size].to(dtype)
+        yield start, part, functional.linear(inputs, part, shift).to(wide)
 
 
-def _error(logits: Tensor, lse: Tensor, targets: Tensor) -> Tensor:
-    """onehot(target) − softmax, in place of `logits`."""
-    error = logits.sub_(lse[:, None]).exp_().neg_()
-    error[torch.arange(len(targets), device=targets.device), targets] += 1
-    return error
+def _place(targets: Tensor, start: int, size: int) -> tuple[Tensor, Tensor]:
+    """Where targets are in a block, [tokens, 1], and whether they are in it, [tokens]; without waiting for a GPU."""
+    at = targets - start
+    return at.clamp(0, size - 1)[:, None], (at >= 0) & (at < size)
 
 
-def _widened(logits: Tensor) -> Tensor:
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))
-
-
-def _chunks(hidden: Tensor, weight: Tensor) -> Iterator[slice]:
-    size = max(CHUNK_ELEMENTS.get(hidden.device.type, CHUNK_ELEMENTS["cuda"]) // len(weight), MIN_CHUNK_ROWS)
-    return (slice(start, start + size) for start in range(0, len(hidden), size))
-
-
-def _joined(ctx: Any, hidden: Tensor, logps: list[Tensor], entropies: list | None) -> tuple[Tensor, Tensor | None]:
-    result = torch.cat([_empty(hidden), *logps])
-    if entropies is None:
-        return result, None
-    entropy = torch.cat([_empty(hidden), *entropies])
-    ctx.mark_non_differentiable(entropy)
-    return result, entropy
-
-
-def _empty(hidden: Tensor) -> Tensor:
-    return hidden.new_zeros(0, dtype=torch.promote_types(hidden.dtype, torch.float32))
+def _found(ctx: Any, seen: _Softmax) -> tuple[Tensor, Tensor | None]:
+    entropy = seen.entropy
+    if entropy is not None:
+        ctx.mark_non_differentiable(entropy)
+    return seen.target - seen.lse, entropy
 
 
 def _mean_logits(head: nn.Linear, hidden: Tensor) -> Tensor:

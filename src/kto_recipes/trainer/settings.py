@@ -27,8 +27,9 @@ class TrainerSettings(BaseModel):
     )
     fused_logps: bool = Field(
         default=True,
-        description="The language-model head runs on completion tokens alone and in chunks: no tensor of tokens by "
-        "vocabulary is kept. Costs a second head product in the backward pass where the head itself is trained.",
+        description="The language-model head runs on completion tokens alone, by blocks of the vocabulary: no tensor "
+        "of tokens by vocabulary is kept. Costs a second head product in the backward pass where the head itself is "
+        "trained.",
     )
     prefix_kl: bool = Field(
         default=False,
@@ -42,5 +43,5 @@ class TrainerSettings(BaseModel):
     )
     log_entropy: bool = Field(
         default=False,
-        description="Log the policy's entropy on completions; one more reading of each chunk of logits.",
+        description="Log the policy's entropy on completions; one more reading of each block of logits.",
     )
