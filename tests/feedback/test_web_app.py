@@ -32,19 +32,25 @@ SCRIPT_FILE = Path(__file__).parents[2] / "scripts" / "feedback.py"
 pytestmark = pytest.mark.chromium
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
-    return tmp_path / "f.db"
+BOTH = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
 
 
 @pytest.fixture
-def chat(serve: Callable[..., str], model: Server, place: Path, page: Page) -> str:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where the store is: a file, and for what is tried with both a database of PostgreSQL as well."""
+    is_file = getattr(request, "param", "sqlite") == "sqlite"
+    return str(tmp_path / "f.db") if is_file else request.getfixturevalue("postgres_place")
+
+
+@pytest.fixture
+def chat(serve: Callable[..., str], model: Server, place: str, page: Page) -> str:
     """The address of the chat, which the browser is at."""
-    url = serve("--store", str(place), "--endpoint", model.url, "--model", "tiny")
+    url = serve("--store", place, "--endpoint", model.url, "--model", "tiny")
     opened(page, url)
     return url
 
 
+@pytest.mark.parametrize("place", BOTH, indirect=True)
 def test_a_person_chats_votes_changes_the_vote_and_finds_everything_again(chat, page, model, place) -> None:
     said(page, "hello", 1)
     assert page.run(MESSAGES) == ["hello", "Reply number 0."]
@@ -111,6 +117,7 @@ def test_why_is_kept_with_the_vote(chat, page, place) -> None:
     assert (last.value, last.reasons, last.comment) == ("undesirable", ["too long"], "rambles")
 
 
+@pytest.mark.parametrize("place", BOTH, indirect=True)
 def test_a_better_answer_is_desirable_and_the_conversation_goes_on_from_it(chat, page, model, place) -> None:
     said(page, "hello", 1)
     click(page, "[data-action=edit]")
@@ -251,7 +258,7 @@ def test_a_vote_that_was_not_recorded_is_not_shown_as_one(chat, page) -> None:
 
 
 def test_a_server_that_was_killed_has_what_it_said_it_had(model, page, place) -> None:
-    command = [sys.executable, str(SCRIPT_FILE), "serve", "--port", "0", "--store", str(place)]
+    command = [sys.executable, str(SCRIPT_FILE), "serve", "--port", "0", "--store", place]
     command += ["--endpoint", model.url, "--model", "tiny"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8") as process:
         opened(page, process.stdout.readline().split(",")[0])

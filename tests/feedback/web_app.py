@@ -72,13 +72,13 @@ def wait_pressed(page: Page, *votes: str) -> None:
     )
 
 
-def votes(place: Path) -> list[tuple[str, str, str]]:
+def votes(place: str | Path) -> list[tuple[str, str, str]]:
     """Every vote of a store: on what, which, by whom."""
     with Store(place) as store:
         return [(row.content, row.value, row.rater) for row, _ in store.votes()]
 
 
-def counting(place: Path) -> list[tuple[str, bool]]:
+def counting(place: str | Path) -> list[tuple[str, bool]]:
     """The KTO rows of a store: the answer and its label."""
     with Store(place) as store:
         return [(row["completion"][0]["content"], row["label"]) for row in store.kto_rows()]
