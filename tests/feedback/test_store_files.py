@@ -16,18 +16,20 @@ def lines(store):
 # --- statistics -------------------------------------------------------------------------------------------------
 
 
-def test_statistics_are_by_model_and_by_day_of_what_counts(store):
+def test_statistics_are_by_the_model_of_a_run_and_by_day_of_what_counts(store):
     day = 86_400
-    for answer, desirable, model, at in (
-        ("a", True, "x", 20_000 * day),
-        ("b", False, "x", 20_000 * day + day - 1),
-        ("c", True, "y", 20_001 * day),
-        ("c", False, "y", 20_001 * day + 0.5),  # the rater changed her mind
+    for answer, desirable, run, at in (
+        ("a", True, "first", 20_000 * day),
+        ("b", False, "first", 20_000 * day + day - 1),
+        ("c", True, "second", 20_001 * day),
+        ("c", False, "second", 20_001 * day + 0.5),  # the rater changed her mind
     ):
-        store.record("q", answer, desirable, {"rater": "ana", "model": model, "time": at})
+        store.record("q", answer, desirable, {"rater": "ana", "model": "kto", "run": run, "time": at})
+    store.record("q", "d", True, {"model": "base", "time": 20_001 * day})
     counted = store.statistics()
-    assert [(it["model"], it["total"], it["desirable"]) for it in counted["by_model"]] == [("x", 2, 1), ("y", 1, 0)]
-    assert [(it["day"], it["total"]) for it in counted["by_day"]] == [("2024-10-04", 2), ("2024-10-05", 1)]
+    by_model = {(it["model"], it["run"]): (it["total"], it["desirable"]) for it in counted["by_model"]}
+    assert by_model == {("base", None): (1, 1), ("kto", "first"): (2, 1), ("kto", "second"): (1, 0)}
+    assert [(it["day"], it["total"]) for it in counted["by_day"]] == [("2024-10-04", 2), ("2024-10-05", 2)]
 
 
 def test_agreement_is_krippendorffs_on_his_own_example():

@@ -115,6 +115,7 @@ class Count(BaseModel):
 
 class ModelCount(Count):
     model: str | None
+    run: str | None
 
 
 class DayCount(Count):

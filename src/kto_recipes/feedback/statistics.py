@@ -20,13 +20,14 @@ def totals(connection: Connection) -> dict[str, Any]:
 
 
 def statistics(connection: Connection) -> dict[str, Any]:
-    """The totals, and the same by model and by day (UTC); agreement, which needs answers that several people rated."""
+    """The totals, the same by a run's model and by day (UTC), and agreement, which needs several votes on an answer."""
     counted = _counted(connection)
-    models = select(counted.c.model, *_columns(counted)).group_by(counted.c.model).order_by(counted.c.model)
+    which = (counted.c.model, counted.c.run)  # every run calls its model "kto"
+    models = select(*which, *_columns(counted)).group_by(*which).order_by(*which)
     days = select(counted.c.day, *_columns(counted)).group_by(counted.c.day).order_by(counted.c.day)
     return {
         **totals(connection),
-        "by_model": [{"model": row.model, **_counts(row)} for row in connection.execute(models)],
+        "by_model": [{"model": row.model, "run": row.run, **_counts(row)} for row in connection.execute(models)],
         "by_day": [{"day": _date(row.day), **_counts(row)} for row in connection.execute(days)],
         "agreement": agreement((row.up, row.down, row.answers) for row in connection.execute(_rated_alike())),
     }
@@ -60,7 +61,9 @@ def _counted(connection: Connection) -> Subquery:
     # As a whole number PostgreSQL rounds, and SQLite, which may be without `floor`, cuts.
     days = func.floor(days) if connection.dialect.name == "postgresql" else days
     day = cast(days, Integer).label("day")
-    votes = select(Vote.message_id, Vote.value, Message.model, day).join(Message, Message.id == Vote.message_id)
+    votes = select(Vote.message_id, Vote.value, Message.model, Message.run, day).join(
+        Message, Message.id == Vote.message_id
+    )
     return votes.where(counts()).subquery()
 
 

@@ -72,6 +72,8 @@ function table(id, caption, first, rows) {
   at(id).replaceChildren(element("caption", "", caption), top, body);
 }
 
+const named = ({ model, run }) => `${model ?? "not told"}${run ? ` of ${run}` : ""}`;
+
 function agreement({ answers, share, alpha }) {
   if (answers === 0) return [element("p", "", "No answer has votes of two raters or more yet, so there is none to tell.")];
   const alphaText = alpha === null ? "is not defined, because all votes are the same" : `is ${alpha.toFixed(2)}`;
@@ -96,7 +98,7 @@ try {
           : `Votes a day (UTC) from ${days[0].day} to ${days.at(-1).day}`;
       at("chart").replaceChildren(chart(days));
       table("days", "Votes by day (UTC), the newest first", "day", all.by_day.toReversed().map((one) => [one.day, one]));
-      table("by-model", "Votes by model", "model", all.by_model.map((one) => [one.model ?? "not told", one]));
+      table("by-model", "Votes by model", "model", all.by_model.map((one) => [named(one), one]));
       at("agreement").replaceChildren(...agreement(all.agreement));
       at("numbers").hidden = false;
     }
