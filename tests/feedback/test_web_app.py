@@ -117,6 +117,21 @@ def test_why_is_kept_with_the_vote(chat, page, place) -> None:
     assert (last.value, last.reasons, last.comment) == ("undesirable", ["too long"], "rambles")
 
 
+def test_a_reason_that_is_not_saved_yet_stays_while_the_chat_goes_on(chat, page, place) -> None:
+    said(page, "hello", 1)
+    click(page, "[data-vote=undesirable]")
+    wait_pressed(page, "undesirable")
+    click(page, ".why summary")
+    page.run("document.querySelector('.why textarea').focus()")
+    page.send("Input.insertText", text="rambles")
+    said(page, "more", 2)
+    click(page, ".why form button", 0)
+    page.wait_for("document.querySelector('.why summary').textContent.includes('rambles')")
+    with Store(place) as store:
+        assert [row.comment for row, _ in store.votes()] == [None, "rambles"]
+    assert (pressed(page, 0), pressed(page, 1)) == (["undesirable"], [])
+
+
 @pytest.mark.parametrize("place", BOTH, indirect=True)
 def test_a_better_answer_is_desirable_and_the_conversation_goes_on_from_it(chat, page, model, place) -> None:
     said(page, "hello", 1)

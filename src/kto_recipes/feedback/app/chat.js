@@ -7,7 +7,10 @@ let conversation = null; // as the API gives it; null for one that has not begun
 let leaf = null; // the id of the last message that is shown
 let unsent = { text: null, name: null }; // a message whose sending failed: sent again it has the same name
 let writing = null; // the reply under way: its name
-const editors = new Map(); // id of a message → the form with its better answer, until that is saved or given up
+// Of messages that were drawn, by id. They move along when the thread is drawn anew, so that a message that is sent
+// takes away nothing that is being written.
+const rated = new Map(); // the thumbs and why
+const editors = new Map(); // the form with a better answer, until that is saved or given up
 
 // --- the tree ---------------------------------------------------------------------------------------------------
 
@@ -43,7 +46,7 @@ function draw() {
   if (last?.role === "user" && settings.speaker && !writing) {
     at("thread").append(button("Ask for a reply", () => speak(last.id), "again"));
   }
-  if (held?.closest(".editor")?.isConnected) held.focus({ preventScroll: true });
+  if (held?.closest(".editor, .why")?.isConnected) held.focus({ preventScroll: true });
   at("composer").hidden = settings.speaker === null;
   at("send").disabled = last?.role === "user" || writing !== null;
 }
@@ -64,11 +67,17 @@ function reply(one) {
   if (one.sampling?.ended) about.push(one.sampling.ended === "stopped" ? "stopped before its end" : "broke off");
   const said = about.filter(Boolean).join(", ");
   if (said) made.querySelector(".role").append(`, ${said}`);
-  const { box, why } = thumbs({ message: one, vote: voteOn(one.id) }, (vote) => {
-    conversation.votes = conversation.votes.filter((old) => old.message !== one.id || old.rater !== rater());
-    if (vote) conversation.votes.push(vote);
-  });
+  if (!rated.has(one.id)) {
+    rated.set(one.id, thumbs(one, (vote) => {
+      conversation.votes = conversation.votes.filter((old) => old.message !== one.id || old.rater !== rater());
+      if (vote) conversation.votes.push(vote);
+    }));
+  }
+  const { buttons, why, show } = rated.get(one.id);
+  show(voteOn(one.id));
+  const box = element("div", "votes");
   box.append(
+    ...buttons,
     button("Edit a better answer", () => edit(one, made), "edit"),
     ...(settings.speaker ? [button("Regenerate", () => speak(one.parent), "again")] : []),
     ...others(one),
@@ -98,7 +107,6 @@ function others(one) {
   return [box];
 }
 
-// Its form moves along when the thread is drawn anew, so that a message that is sent does not take it away.
 function edit(one, article) {
   if (editors.has(one.id)) return;
   const { id } = conversation;

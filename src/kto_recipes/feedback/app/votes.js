@@ -10,9 +10,13 @@ const REASONS = {
   undesirable: ["wrong", "not helpful", "wrong tone", "too long", "harmful"],
 };
 
-// `shown` is {message, vote}, vote being the rater's own that counts, or null; `changed` is called with another one.
-export function thumbs(shown, changed) {
-  const box = element("div", "votes");
+// What a vote says, to tell whether another is to be shown.
+const told = (vote) => JSON.stringify([vote?.vote, vote?.reasons ?? [], vote?.comment ?? ""]);
+
+// The thumbs of a message, and why; `show` is given the rater's own vote that counts, or null, and leaves what is being
+// written about the same vote as it is. `changed` is called with another vote.
+export function thumbs(message, changed) {
+  const shown = { vote: null };
   const buttons = THUMBS.map(({ value, name }) => {
     const button = element("button", "thumb");
     button.type = "button";
@@ -23,7 +27,6 @@ export function thumbs(shown, changed) {
     return button;
   });
   const why = element("div");
-  box.append(...buttons);
   let busy = false;
 
   async function give(vote) {
@@ -31,8 +34,8 @@ export function thumbs(shown, changed) {
     busy = true;
     const sent = { ...vote, rater: rater(), client_id: newName() };
     try {
-      await ask(`/api/messages/${shown.message.id}/votes`, sent);
-      shown.vote = vote.vote === "withdrawn" ? null : { ...vote, message: shown.message.id, rater: sent.rater };
+      await ask(`/api/messages/${message.id}/votes`, sent);
+      shown.vote = vote.vote === "withdrawn" ? null : { ...vote, message: message.id, rater: sent.rater };
       complain("");
       changed(shown.vote);
     } catch (error) {
@@ -56,8 +59,14 @@ export function thumbs(shown, changed) {
     if (inside) why.querySelector("summary")?.focus();
   }
 
+  function show(vote) {
+    if (told(vote) === told(shown.vote)) return;
+    shown.vote = vote;
+    draw();
+  }
+
   draw();
-  return { box, why };
+  return { buttons, why, show };
 }
 
 function reasons(vote, give) {
