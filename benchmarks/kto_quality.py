@@ -247,7 +247,7 @@ def _plot(results: list[dict[str, Any]], path: Path) -> None:
         if name != "train_s":
             panel.margins(y=0.6)
     panels[-1].set_ylim(bottom=0)
-    panels[0].legend(fontsize=7)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
     figure.suptitle(
         "KTO on the demo's data: TRL's trainer and ours, same settings, one line for each seed", fontsize=10
     )
