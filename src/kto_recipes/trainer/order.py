@@ -35,39 +35,35 @@ def bucketed(lengths: np.ndarray, completions: np.ndarray, labels: np.ndarray, b
     starts = np.arange(0, len(labels), batch_size)
     if not len(starts):
         return np.zeros(0, dtype=np.int64)
+    sizes = np.diff(starts, append=len(labels))
+    classes = (rows[np.argsort(lengths[rows], kind="stable")] for rows in _classes(labels))
+    minority, majority = sorted(classes, key=len)
+    shares = np.array(_dealt(len(minority), sizes.tolist()))
+
+    def dealt(window: int) -> np.ndarray:
+        """The order where rows of `window` blocks are ranked by completion; of one, where all are by length."""
+        windows = max(len(labels) // (batch_size * window), 1) if window > 1 else len(labels)
+        few, many = (_by_completion(rows, completions, windows) for rows in (minority, majority))
+        parts = zip(np.split(few, np.cumsum(shares)[:-1]), np.split(many, np.cumsum(sizes - shares)[:-1]), strict=True)
+        blocks = map(np.concatenate, parts)
+        return np.concatenate([block[np.argsort(-completions[block], kind="stable")] for block in blocks])
 
     def padded(order: np.ndarray) -> int:
         """Positions to compute: a pass with a gradient costs as much as three of the mismatched completions."""
         longest = (np.maximum.reduceat(values[order], starts) for values in (lengths, completions))
-        sizes = np.diff(starts, append=len(labels))
         return sum(factor * int((sizes * each).sum()) for factor, each in zip((3, 1), longest, strict=True))
 
-    return min((_dealt_by(window, lengths, completions, labels, batch_size) for window in WINDOWS), key=padded)
-
-
-def _dealt_by(
-    window: int, lengths: np.ndarray, completions: np.ndarray, labels: np.ndarray, batch_size: int
-) -> np.ndarray:
-    """The order where rows of `window` blocks are ranked by completion; of one, where all are by length."""
-    windows = max(len(labels) // (batch_size * window), 1) if window > 1 else len(labels)
-
-    def ranked(rows: np.ndarray) -> np.ndarray:
-        rows = rows[np.argsort(lengths[rows], kind="stable")]
-        return rows[np.lexsort((completions[rows], np.arange(len(rows)) * windows // max(len(rows), 1)))]
-
-    minority, majority = sorted((ranked(rows) for rows in _classes(labels)), key=len)
-    starts = range(0, len(labels), batch_size)
-    sizes = [min(batch_size, len(labels) - start) for start in starts]
-    order, taken = [], 0
-    for start, size, few in zip(starts, sizes, _dealt(len(minority), sizes), strict=True):
-        block = np.concatenate([minority[taken : taken + few], majority[start - taken : start - taken + size - few]])
-        taken += few
-        order.append(block[np.argsort(-completions[block], kind="stable")])
-    return np.concatenate(order)
+    return min((dealt(window) for window in WINDOWS), key=padded)
 
 
 def _classes(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.flatnonzero(labels), np.flatnonzero(~labels.astype(bool))
+
+
+def _by_completion(rows: np.ndarray, completions: np.ndarray, windows: int) -> np.ndarray:
+    """`rows` cut into so many windows, each ranked by completion."""
+    window = np.arange(len(rows)) * windows // max(len(rows), 1)
+    return rows[np.lexsort((completions[rows], window))]
 
 
 def _dealt(count: int, sizes: Sequence[int]) -> list[int]:
