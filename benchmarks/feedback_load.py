@@ -59,13 +59,15 @@ def main(
     out: Annotated[Path | None, typer.Option(help="The results file.")] = None,
 ) -> None:
     """Votes a second from many clients, with the server killed in the middle."""
+    from environment import environment
+
     from kto_recipes.errors import UserError
     from kto_recipes.files import write_json
 
     if quick and out is None:
         raise UserError("--quick says nothing about speed: name a file for its results with --out")
     with _store(database) as (folder, place):
-        found = {**_environment(), "database": database, "clients": clients, "flush_ms": _flush_ms(folder)}
+        found = {**environment(PACKAGES), "database": database, "clients": clients, "flush_ms": _flush_ms(folder)}
         load = asyncio.run(_loaded(place, 6 if quick else seconds, clients, found))
         found["checked"] = _checked(place, load)
     write_json(out or HERE / "results" / f"feedback_{database}.json", found)
@@ -215,26 +217,6 @@ def _percentiles(seconds: list[float]) -> dict[str, float]:
     ordered = sorted(seconds)
     at = {"p50": 0.5, "p99": 0.99, "most": 1.0}
     return {name: ordered[min(len(ordered) - 1, int(part * len(ordered)))] * 1000 for name, part in at.items()}
-
-
-def _environment() -> dict[str, Any]:
-    """When, where, with what, and by which command."""
-    import platform
-    from datetime import UTC, datetime
-    from importlib.metadata import version
-
-    cpu = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), ":")
-    return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["python benchmarks/feedback_load.py", *sys.argv[1:]]),
-        "machine": {
-            "cpu": cpu.split(":")[1].strip(),
-            "cores": len(os.sched_getaffinity(0)),
-            "system": platform.platform(),
-            "python": platform.python_version(),
-        },
-        "versions": {name: version(name) for name in PACKAGES},
-    }
 
 
 def _print(found: dict[str, Any]) -> None:

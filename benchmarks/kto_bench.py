@@ -1,10 +1,5 @@
 """What the benchmarks of the KTO trainer share: rows, models, and both trainers on them. No Axolotl."""
 
-import os
-import platform
-import sys
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
@@ -12,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset, disable_progress_bars
+from environment import environment as record
 from peft import LoraConfig
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
@@ -146,29 +142,12 @@ def perturb(trainer: KTOTrainer, scale: float) -> None:
 
 
 def environment() -> dict[str, Any]:
-    """When, where, with what, and by which command."""
-    words = [Path(sys.argv[0]).name, *sys.argv[1:]]
-    return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": "python benchmarks/" + " ".join(words),
-        "machine": {
-            "cpu": _cpu_name(),
-            "cores": os.cpu_count(),
-            "threads": torch.get_num_threads(),
-            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-            "system": platform.platform(),
-            "python": platform.python_version(),
-        },
-        "versions": {name: version(name) for name in PACKAGES},
-    }
+    """The record of a run, with torch's threads and GPU."""
+    found = record(PACKAGES)
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {**found, "machine": {**found["machine"], "threads": torch.get_num_threads(), "gpu": gpu}}
 
 
 def over(values: list[float]) -> dict[str, float]:
     """Median, lowest and highest. Five independent values have their true median in that range 15 times in 16."""
     return {"median": float(np.median(values)), "low": min(values), "high": max(values)}
-
-
-def _cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-    return names[0] if names else platform.processor()

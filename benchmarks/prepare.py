@@ -35,6 +35,7 @@ SEPARATELY = {
     "near_duplicates": {"near_duplicates": 0.8},
 }
 SAMPLED_EVERY_S = 0.2
+PACKAGES = ("datasets", "pyarrow", "orjson", "numpy", "rensa", "phonenumbers")
 
 
 def main(
@@ -46,6 +47,7 @@ def main(
     """Prepare generated votes with this project and with Hugging Face `datasets`, in turn."""
     from tempfile import TemporaryDirectory
 
+    from environment import environment
     from vote_rows import write_votes
 
     from kto_recipes.errors import UserError
@@ -57,7 +59,7 @@ def main(
     with TemporaryDirectory(prefix="prepare-") as folder:
         source = Path(folder) / "votes.jsonl"
         write_votes(source, rows)
-        found = {**_environment(), "rows": rows, "bytes": source.stat().st_size}
+        found = {**environment(PACKAGES), "rows": rows, "bytes": source.stat().st_size}
         found["runs"], found["same_rows"] = _in_turn(source, alternations)
         found["separately"] = _separately(source, rows // 10)
     found["rows_per_s"] = {side: _over([rows / it["seconds"] for it in found["runs"][side]]) for side in SIDES}
@@ -168,28 +170,6 @@ def _digest(path: Path) -> tuple[int, int]:
             count += 1
             total += xxh3_128_intdigest(orjson.dumps(orjson.loads(line), option=orjson.OPT_SORT_KEYS))
     return count, total % 2**128
-
-
-def _environment() -> dict[str, Any]:
-    """When, where, with what, and by which command."""
-    import platform
-    from datetime import UTC, datetime
-    from importlib.metadata import version
-
-    cpu = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), ":")
-    return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["python benchmarks/prepare.py", *sys.argv[1:]]),
-        "machine": {
-            "cpu": cpu.split(":")[1].strip(),
-            "cores": len(os.sched_getaffinity(0)),
-            "system": platform.platform(),
-            "python": platform.python_version(),
-        },
-        "versions": {
-            name: version(name) for name in ("datasets", "pyarrow", "orjson", "numpy", "rensa", "phonenumbers")
-        },
-    }
 
 
 def _ratio(runs: dict[str, list], side: str) -> dict[str, float]:
