@@ -28,6 +28,8 @@ from transformers import (
     FalconH1Config,
     Gemma2Config,
     Gemma2ForCausalLM,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
     GraniteConfig,
     GraniteForCausalLM,
     LlamaConfig,
@@ -39,6 +41,7 @@ from transformers import (
     xLSTMConfig,
 )
 from trl import KTOTrainer
+from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 
 from kto_recipes.trainer.scoring import why_not_fused
 
@@ -67,12 +70,28 @@ def mixtral(**_: Any) -> MixtralForCausalLM:
     return small_model(kind=MixtralForCausalLM, config=MixtralConfig, num_local_experts=2, num_experts_per_tok=1)
 
 
+def gemma3(**more: Any) -> Any:
+    """Whose tokens see all others: what pads a row would count."""
+    return small_model(
+        kind=Gemma3ForCausalLM, config=Gemma3TextConfig, head_dim=8, use_bidirectional_attention=True, **more
+    )
+
+
+class OwnCollator(DataCollatorForUnpairedPreference):
+    """Pads as TRL's does, which nobody can know."""
+
+
 AFTER_THE_HEAD = "the model changes its logits after the head"
 CASES = {
     "softcapping": ({"model": gemma2}, f"{AFTER_THE_HEAD} (final_logit_softcapping)"),
     "a scale": ({"model": cohere}, f"{AFTER_THE_HEAD} (logit_scale)"),
     "a divisor": ({"model": granite}, f"{AFTER_THE_HEAD} (logits_scaling)"),
     "experts": ({"model": mixtral}, "the experts' balance loss needs the router's logits"),
+    "attention to what comes after": (
+        {"model": gemma3},
+        "the model's tokens look at those after them, padding as well",
+    ),
+    "another collator": ({"data_collator": OwnCollator(0, max_length=64)}, "OwnCollator may pad on the left"),
     "an adapter on the head": (
         {"peft_config": small_lora(target_modules=["q_proj", "lm_head"])},
         "the head has an adapter",

@@ -1,13 +1,26 @@
 """The fast trainer computes what TRL's does: loss, reference point, rewards and gradients of the same batches."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from datasets import Dataset
-from small_trainers import WEIGHTS, new_ours, new_stock, small_model, step, text_rows
+from small_trainers import WEIGHTS, new_ours, new_stock, small_lora, small_model, step, text_rows
+from transformers import (
+    BloomConfig,
+    BloomForCausalLM,
+    MambaConfig,
+    MambaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    OPTConfig,
+    OPTForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
 from trl import KTOTrainer
 
 from kto_recipes.trainer import FastKTOTrainer
@@ -30,6 +43,7 @@ NAMES = [
     "logits/chosen",
     "logits/rejected",
 ]
+WINDOWS = {"use_sliding_window": True, "sliding_window": 4, "max_window_layers": 1}
 APO = {"loss_type": "apo_zero_unpaired"}
 both_kinds = pytest.mark.parametrize("full", [False, True], ids=["lora", "full"])
 
@@ -116,6 +130,29 @@ def test_a_rows_values_do_not_depend_on_a_longer_row_beside_it(tmp_path: Path) -
     beside = ours.compute_ref_log_probs(ours.model, ours.data_collator([*rows, ours.train_dataset[longest]]))
     for values, with_longer in zip(alone, beside, strict=True):
         torch.testing.assert_close(with_longer[:3], values, atol=1e-10, rtol=0)
+
+
+ARCHITECTURES = {
+    "a sliding window": (MistralForCausalLM, MistralConfig, {"sliding_window": 4}),
+    "some layers with a window": (Qwen2ForCausalLM, Qwen2Config, WINDOWS),
+    "positions counted by the mask": (OPTForCausalLM, OPTConfig, {"ffn_dim": 64, "word_embed_proj_dim": 32, "dropout": 0.0}),
+    "biases by distance": (BloomForCausalLM, BloomConfig, {"n_head": 4, "n_layer": 2}),
+    "a state": (MambaForCausalLM, MambaConfig, {}),
+}
+
+
+@pytest.mark.parametrize("prefix_kl", [False, True])
+@pytest.mark.parametrize(("kind", "config", "more"), ARCHITECTURES.values(), ids=ARCHITECTURES)
+def test_without_a_mask_every_kind_of_model_gives_trls_loss(
+    tmp_path: Path, kind: type, config: type, more: dict[str, Any], prefix_kl: bool
+) -> None:
+    model = partial(small_model, kind=kind, config=config, **more)
+    adapter = small_lora(target_modules=["in_proj"]) if kind is MambaForCausalLM else small_lora()
+    settings = {"precompute_ref": False, "prefix_kl": prefix_kl}
+    ours = new_ours(tmp_path, settings, model=model, peft_config=adapter)
+    stock = new_stock(tmp_path, ours.train_dataset, model=model, peft_config=adapter)
+    for inputs in list(ours.get_train_dataloader())[:2]:
+        compare(ours, stock, inputs)
 
 
 # --- before the first step ----------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Sampler
 from tqdm import tqdm
 from trl import KTOConfig, KTOTrainer
 from trl.models.utils import disable_gradient_checkpointing, prepare_deepspeed
+from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 from trl.trainer.utils import use_adapter
 
 from kto_recipes.prepare.weights import suggest
@@ -271,6 +272,8 @@ class FastKTO:
             reason = "the rows have images"
         elif self.aux_loss_enabled:
             reason = "the experts' balance loss needs the router's logits"
+        elif type(self.data_collator) is not DataCollatorForUnpairedPreference:
+            reason = f"{type(self.data_collator).__name__} may pad on the left"
         else:
             reason = why_not_fused(self._head(model), self._config(model))
         return self._is_used("fused_logps", reason, "TRL's own log-probabilities are")

@@ -6,6 +6,7 @@ import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
 
 from kto_recipes.trainer.logps import HeadCall, scoring_head
 
@@ -25,11 +26,16 @@ _AFTER_THE_HEAD = (
 def score(
     model: Any, head: nn.Linear, batch: Batch, prefix: str = "", *, with_entropy: bool = False
 ) -> tuple[Tensor, HeadCall]:
-    """log π(y|x) for each row, [batch] float32 nats; with the prefix "KL_" that of the mismatched completions."""
+    """log π(y|x) for each row, [batch] float32 nats; with the prefix "KL_" that of the mismatched completions.
+
+    Rows are padded on the right, where no token of theirs looks: so the model gets no mask. With one, PyTorch's
+    attention computes the half that a causal model never sees and copies shared keys for each head, and
+    FlashAttention 2 waits for the GPU at every layer to take the padding out.
+    """
     ids = batch[f"{prefix}input_ids"]
     call = _call(ids, batch[f"{prefix}completion_mask"], with_figures=not prefix, with_entropy=with_entropy)
     with scoring_head(head, call):
-        logps = model(input_ids=ids, attention_mask=batch[f"{prefix}attention_mask"], use_cache=False).logits
+        logps = model(input_ids=ids, use_cache=False).logits
     return _by_row(logps, call), call
 
 
@@ -46,7 +52,7 @@ def score_both(
     call = _call(batch["input_ids"], batch["completion_mask"], with_figures=True, with_entropy=with_entropy)
     call.last_of_prompt, call.first_of_other = prompts - 1, others[:, 0]
     with scoring_head(head, call):
-        output = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=True)
+        output = model(input_ids=batch["input_ids"], use_cache=True)
     logps = _by_row(output.logits, call)
 
     longest = int(prompts.max())
@@ -94,14 +100,17 @@ def why_not_fused(head: Any, config: Any) -> str | None:
         return "the head has an adapter"
     if type(head) is not nn.Linear:
         return f"the head is a {type(head).__name__}"
+    if not getattr(config, "is_causal", True) or getattr(config, "use_bidirectional_attention", False):
+        return "the model's tokens look at those after them, padding as well"
     changed = next((key for key in _AFTER_THE_HEAD if getattr(config, key, None) not in (None, 1, 1.0)), None)
     return f"the model changes its logits after the head ({changed})" if changed else None
 
 
 def why_no_prefix(config: Any) -> str | None:
     """Why the prompt's keys and values cannot be used again; none where they can."""
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-    return None if kinds == {"full_attention"} else f"the model has layers of {', '.join(sorted(kinds))}"
+    kinds = {type(layer).__name__ for layer in DynamicCache(config=config).layers}
+    others = sorted(kinds - {DynamicLayer.__name__})  # a window's forgets, a recurrent layer's state has no places
+    return f"the model's cache has layers of {', '.join(others)}" if others else None
 
 
 def keep_trainable(model: nn.Module) -> None:
