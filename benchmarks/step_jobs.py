@@ -44,7 +44,6 @@ class Plan:
     method: str
     alternations: int
     batches: int
-    stock_batches: int
     variants: dict[str, dict[str, bool]]
     quick: bool
 
@@ -93,7 +92,7 @@ def _rows(plan: Plan) -> tuple[Dataset, Dataset]:
     ours = [blocks[number] for number in _evenly(len(blocks), plan.batches, plan.alternations)]
     drawn = np.random.default_rng(2).permutation(len(rows) // BATCH * BATCH).reshape(-1, BATCH)
     drawn = drawn[np.argsort(lengths[drawn].max(1))]
-    stock = drawn[_evenly(len(drawn), plan.stock_batches, plan.alternations)]
+    stock = drawn[_evenly(len(drawn), plan.batches, plan.alternations)]
     return concatenate_datasets(ours), rows.select(stock.ravel())
 
 
