@@ -5,8 +5,9 @@
 
 Small Llamas in float32 on one thread, micro-batch 8, row lengths of HH-RLHF (hh_lengths.json). Stock has its rows in
 random order, ours in its buckets; their micro-batches alternate, so that what else the machine does hits both alike.
-An alternation is some micro-batches of each side, evenly over all their sizes; a figure is the median over
-alternations, with the lowest and the highest. Writes benchmarks/results/kto_step.json, --ablation kto_ablation.json.
+An alternation is some micro-batches of each side, of all sizes, with as much padding and completion as all of them
+have; a figure is the median over alternations, with the lowest and the highest. Writes
+benchmarks/results/kto_step.json, --ablation kto_ablation.json.
 """
 
 from pathlib import Path

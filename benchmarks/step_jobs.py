@@ -29,6 +29,7 @@ from kto_recipes.trainer import FastKTOTrainer
 BATCH = 8
 ROWS = 4620  # of HH-RLHF's harmless-base test; buckets are the closer the more rows there are
 LORA_RANK = 8
+DRAWS = 3000
 EPOCHS = 3
 # Of the loss of one batch in float32, stock against ours.
 LOSS_TOLERANCE = 8e-7
@@ -89,29 +90,49 @@ def measured(plan: Plan, on_batch: Callable[[int, int], None]) -> dict[str, Any]
 def _rows(plan: Plan) -> tuple[Dataset, Dataset]:
     """Blocks of our order, tokenized; and as many rows as stock is to have, text in random order."""
     rows, lengths, blocks = _all_rows(plan.quick)
-    ours = [blocks[number] for number in _evenly(len(blocks), plan.batches, plan.alternations)]
     drawn = np.random.default_rng(2).permutation(len(rows) // BATCH * BATCH).reshape(-1, BATCH)
-    drawn = drawn[np.argsort(lengths[drawn].max(1))]
-    stock = drawn[_evenly(len(drawn), plan.batches, plan.alternations)]
-    return concatenate_datasets(ours), rows.select(stock.ravel())
+    of_stock = np.stack([lengths[block] for block in drawn])
+    of_ours = np.array([[*map(_row_lengths, block)] for block in blocks])
+    stock, ours = (_alike(each, plan.batches, plan.alternations) for each in (of_stock, of_ours))
+    return concatenate_datasets([blocks[number] for number in ours]), rows.select(drawn[stock].ravel())
 
 
-def _evenly(blocks: int, each: int, alternations: int) -> np.ndarray:
-    """Numbers of blocks that are in order of size: `each` an alternation, one of every part of all sizes."""
-    draw = np.random.default_rng(3)
-    part = np.arange(each)
-    within = np.stack([draw.permutation(alternations) for _ in part], axis=1)  # [alternation, part]
-    return ((part + (within + 0.5) / alternations) * blocks / each).astype(int).ravel()
+def _row_lengths(row: dict[str, Any]) -> tuple[int, int]:
+    return len(row["prompt_ids"]), len(row["completion_ids"])
+
+
+def _alike(lengths: np.ndarray, each: int, alternations: int) -> np.ndarray:
+    """Numbers of blocks: `each` an alternation, one of every part of all sizes.
+
+    Of many draws an alternation takes the one that is most like all blocks together in what the cost of a token depends
+    on: padding, completions, and what attention looks at. So an interval shows the machine more than the draw.
+
+    Args:
+        lengths: [blocks, BATCH, 2], tokens of each prompt and completion.
+    """
+    whole, completions = lengths.sum(2), lengths[..., 1]
+    longest = whole.max(1)
+    kinds = (whole.sum(1), completions.sum(1), longest * BATCH, completions.max(1) * BATCH, longest**2 * BATCH)
+    counts = np.stack(kinds, axis=1)
+    left = np.array_split(np.argsort(longest, kind="stable"), each)
+    draw, found = np.random.default_rng(3), []
+    for _ in range(alternations):
+        draws = np.stack([draw.choice(part, DRAWS) for part in left], axis=1)
+        sums = counts[draws].sum(1)
+        unlike = (sums / sums[:, :1]) / (counts.sum(0) / counts[:, 0].sum()) - 1
+        found.append(draws[(unlike**2).sum(1).argmin()])
+        left = [part[part != taken] for part, taken in zip(left, found[-1], strict=True)]
+    return np.concatenate(found)
 
 
 @cache
 def _all_rows(quick: bool) -> tuple[Dataset, np.ndarray, list[Dataset]]:
-    """All rows as text, their tokens, and the blocks that our trainer makes of them, in order of length."""
+    """All rows as text, tokens of their prompts and completions [rows, 2], and the blocks that our trainer makes."""
     prompts, completions, labels = hh_lengths(160 if quick else ROWS, seed=0)
     if quick:
         prompts, completions = prompts // 8 + 1, completions // 8 + 2
     rows = text_rows(prompts, completions, labels, seed=1)
-    return rows, prompts + completions, blocks_of(arranged(rows, arguments(BATCH)), BATCH)
+    return rows, np.stack([prompts, completions], axis=1), blocks_of(arranged(rows, arguments(BATCH)), BATCH)
 
 
 def _trainer(plan: Plan, kind: type[KTOTrainer], rows: Dataset, settings: Any = None) -> KTOTrainer:
