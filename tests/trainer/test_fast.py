@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset
-from small_trainers import WEIGHTS, new_ours, new_stock, small_lora, small_model, step, text_rows
+from small_trainers import WEIGHTS, new_ours, new_stock, small_lora, small_model, small_tokenizer, step, text_rows
 from transformers import (
     BloomConfig,
     BloomForCausalLM,
@@ -24,6 +24,7 @@ from transformers import (
 from trl import KTOTrainer
 
 from kto_recipes.trainer import FastKTOTrainer
+from kto_recipes.trainer.scoring import score
 
 EVERY_SETTING = {
     "all": {},
@@ -132,10 +133,15 @@ def test_a_rows_values_do_not_depend_on_a_longer_row_beside_it(tmp_path: Path) -
         torch.testing.assert_close(with_longer[:3], values, atol=1e-10, rtol=0)
 
 
+OPT = {"ffn_dim": 64, "word_embed_proj_dim": 32, "dropout": 0.0}
 ARCHITECTURES = {
     "a sliding window": (MistralForCausalLM, MistralConfig, {"sliding_window": 4}),
     "some layers with a window": (Qwen2ForCausalLM, Qwen2Config, WINDOWS),
-    "positions counted by the mask": (OPTForCausalLM, OPTConfig, {"ffn_dim": 64, "word_embed_proj_dim": 32, "dropout": 0.0}),
+    "positions counted by the mask": (
+        OPTForCausalLM,
+        OPTConfig,
+        {"ffn_dim": 64, "word_embed_proj_dim": 32, "dropout": 0.0},
+    ),
     "biases by distance": (BloomForCausalLM, BloomConfig, {"n_head": 4, "n_layer": 2}),
     "a state": (MambaForCausalLM, MambaConfig, {}),
 }
@@ -153,6 +159,21 @@ def test_without_a_mask_every_kind_of_model_gives_trls_loss(
     stock = new_stock(tmp_path, ours.train_dataset, model=model, peft_config=adapter)
     for inputs in list(ours.get_train_dataloader())[:2]:
         compare(ours, stock, inputs)
+
+
+# --- rounding -----------------------------------------------------------------------------------------------
+
+
+def test_a_long_completion_is_added_up_without_its_rounding_growing() -> None:
+    """Added one by one, 4,000 log-probabilities are off by 0.013 nats; added in pairs, by a rounding of their sum."""
+    tokens = 4000
+    model = small_model(max_position_embeddings=tokens, tie_word_embeddings=False).eval()
+    ids = torch.randint(0, len(small_tokenizer()), (1, tokens))
+    mask = (torch.arange(tokens) > 0).long()[None]
+    with torch.no_grad():
+        found = score(model, model.lm_head, {"input_ids": ids, "completion_mask": mask})[0].item()
+        each = model(input_ids=ids).logits[0, :-1].log_softmax(-1).gather(1, ids[0, 1:, None])
+    assert found == pytest.approx(each.double().sum().item(), rel=2e-7)
 
 
 # --- before the first step ----------------------------------------------------------------------------------

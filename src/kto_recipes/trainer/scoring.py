@@ -75,8 +75,9 @@ def _call(ids: Tensor, completion_mask: Tensor, *, with_figures: bool, with_entr
 
 
 def _by_row(logps: Tensor, call: HeadCall) -> Tensor:
-    row = call.positions.nonzero()[:, 0]
-    return logps.new_zeros(len(call.positions)).index_add(0, row, logps)
+    # summed over a row's places, not added up one by one: rounding grows with the number of additions
+    places = call.positions.nonzero(as_tuple=True)
+    return logps.new_zeros(call.positions.shape).index_put(places, logps).sum(1)
 
 
 def _mismatched_completions(batch: Batch, prompts: Tensor) -> tuple[Tensor, Tensor]:

@@ -28,8 +28,8 @@ class TrainerSettings(BaseModel):
     fused_logps: bool = Field(
         default=True,
         description="The language-model head runs on completion tokens alone, by blocks of the vocabulary: no tensor "
-        "of tokens by vocabulary is kept. Costs a second head product in the backward pass where the head itself is "
-        "trained.",
+        "of tokens by vocabulary is kept; and the model gets no attention mask, which rows padded on the right do not "
+        "need. Costs a second head product in the backward pass where the head itself is trained.",
     )
     prefix_kl: bool = Field(
         default=False,
