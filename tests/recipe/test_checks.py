@@ -83,6 +83,8 @@ TRAPS = {
         "liger",
         {"plugins": ["kto_recipes.plugin.KTOPlugin", "axolotl.integrations.liger.LigerPlugin"]},
     ),
+    "PiSSA takes its part out of the reference": ("init_lora_weights", {"peft_init_lora_weights": "pissa_niter_16"}),
+    "LoftQ puts an error into the reference": ("init_lora_weights", {"peft": {"loftq_config": {"loftq_bits": 4}}}),
     "4-bit weights and FSDP do not go together": (
         "fsdp",
         {"load_in_4bit": True, "fsdp_version": 2, "fsdp_config": {"reshard_after_forward": True}},

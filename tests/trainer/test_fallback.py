@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from datasets import IterableDataset
+from peft import PrefixTuningConfig
 from small_trainers import (
     WEIGHTS,
     new_ours,
@@ -22,28 +23,35 @@ from small_trainers import (
 )
 from torch import nn
 from transformers import (
+    BertConfig,
     BitsAndBytesConfig,
     CohereConfig,
     CohereForCausalLM,
+    DogeConfig,
     FalconH1Config,
+    FlaubertConfig,
     Gemma2Config,
     Gemma2ForCausalLM,
     Gemma3ForCausalLM,
     Gemma3TextConfig,
+    GPTNeoConfig,
     GraniteConfig,
     GraniteForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
+    MambaConfig,
+    MistralConfig,
     MixtralConfig,
     MixtralForCausalLM,
     RecurrentGemmaConfig,
+    XLNetConfig,
     set_seed,
     xLSTMConfig,
 )
 from trl import KTOTrainer
 from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 
-from kto_recipes.trainer.scoring import why_not_fused
+from kto_recipes.trainer.fitting import why_no_prefix, why_not_fused
 
 
 @pytest.fixture
@@ -142,6 +150,40 @@ def test_whatever_transformers_calls_it_a_change_after_the_head_is_noticed(confi
     assert why_not_fused(nn.Linear(2, 3), config) == f"{AFTER_THE_HEAD} ({name})"
     assert why_not_fused(nn.Linear(2, 3), LlamaConfig()) is None
     assert why_not_fused(nn.Linear(2, 3), GraniteConfig(logits_scaling=1.0)) is None
+
+
+@pytest.mark.parametrize(
+    "config", [BertConfig(), XLNetConfig(), DogeConfig(), FlaubertConfig()], ids=lambda config: config.model_type
+)
+def test_a_model_whose_tokens_look_ahead_without_a_mask_is_noticed(config: Any) -> None:
+    assert why_not_fused(nn.Linear(2, 3), config) == "the model's tokens look at those after them, padding as well"
+
+
+ANGLES = "the model's rotary angles depend on the longest row"
+LONGROPE = {"rope_type": "longrope", "rope_theta": 1e4, "short_factor": [1.0] * 64, "long_factor": [2.0] * 64}
+NO_PREFIX = {
+    "a window": (MistralConfig(sliding_window=8), (), "the model's cache has layers of DynamicSlidingWindowLayer"),
+    "states": (MambaConfig(), (), "the model's cache has layers of LinearAttentionLayer"),
+    "places": (GPTNeoConfig(), (), "the model counts the places of its cache"),
+    "dynamic angles": (LlamaConfig(rope_parameters={"rope_type": "dynamic", "factor": 2.0}), (), ANGLES),
+    "long angles": (LlamaConfig(rope_parameters=LONGROPE, original_max_position_embeddings=64), (), ANGLES),
+    "an adapter before the prompt": (
+        LlamaConfig(),
+        (PrefixTuningConfig(num_virtual_tokens=4),),
+        "the adapter looks for its place in the prompt",
+    ),
+    "an adapter from a token on": (
+        LlamaConfig(),
+        (small_lora(alora_invocation_tokens=[5]),),
+        "the adapter looks for its place in the prompt",
+    ),
+}
+
+
+@pytest.mark.parametrize(("config", "adapters", "reason"), NO_PREFIX.values(), ids=NO_PREFIX)
+def test_where_a_prompts_keys_cannot_be_used_again_the_reason_is_said(config: Any, adapters: Any, reason: str) -> None:
+    assert why_no_prefix(config, adapters) == reason
+    assert why_no_prefix(MistralConfig(sliding_window=None), (small_lora(),)) is None
 
 
 def test_a_stream_keeps_its_order_and_trls_pairs_and_says_so(tmp_path: Path, said: list[str]) -> None:

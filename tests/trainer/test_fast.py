@@ -12,10 +12,14 @@ from small_trainers import WEIGHTS, new_ours, new_stock, small_lora, small_model
 from transformers import (
     BloomConfig,
     BloomForCausalLM,
+    GPTNeoConfig,
+    GPTNeoForCausalLM,
     MambaConfig,
     MambaForCausalLM,
     MistralConfig,
     MistralForCausalLM,
+    MptConfig,
+    MptForCausalLM,
     OPTConfig,
     OPTForCausalLM,
     Qwen2Config,
@@ -134,6 +138,7 @@ def test_a_rows_values_do_not_depend_on_a_longer_row_beside_it(tmp_path: Path) -
 
 
 OPT = {"ffn_dim": 64, "word_embed_proj_dim": 32, "dropout": 0.0}
+NEO = {"attention_types": [[["global", "local"], 1]], "window_size": 4, "intermediate_size": 64}
 ARCHITECTURES = {
     "a sliding window": (MistralForCausalLM, MistralConfig, {"sliding_window": 4}),
     "some layers with a window": (Qwen2ForCausalLM, Qwen2Config, WINDOWS),
@@ -142,6 +147,8 @@ ARCHITECTURES = {
         OPTConfig,
         {"ffn_dim": 64, "word_embed_proj_dim": 32, "dropout": 0.0},
     ),
+    "places counted in the cache": (GPTNeoForCausalLM, GPTNeoConfig, NEO),
+    "biases by place in the cache": (MptForCausalLM, MptConfig, {"no_bias": False}),
     "biases by distance": (BloomForCausalLM, BloomConfig, {"n_head": 4, "n_layer": 2}),
     "a state": (MambaForCausalLM, MambaConfig, {}),
 }

@@ -125,8 +125,9 @@ def test_one_step_of_training_makes_another_reference(first: Made, made: Callabl
         {"changes": {"max_length": 55}},
         {"changes": {"per_device_train_batch_size": 8}},
         {"changes": {"loss_type": "apo_zero_unpaired"}},
+        {"model": small_model(rms_norm_eps=0.1)},
     ],
-    ids=["data", "order", "template", "max_length", "batch size", "no pairs"],
+    ids=["data", "order", "template", "max_length", "batch size", "no pairs", "configuration"],
 )
 def test_what_the_values_depend_on_computes_them_again(first: Made, made: Callable[..., Made], more: dict) -> None:
     second = made(**more)

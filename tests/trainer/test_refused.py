@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from datasets import Dataset, IterableDataset
-from small_trainers import new_ours, text_rows
+from small_trainers import new_ours, small_lora, text_rows
 from trl import KTOTrainer
 from trl.experimental.bco import BCOTrainer
 
@@ -100,6 +100,17 @@ def test_pairs_of_a_chosen_and_a_rejected_answer_are_taken_apart_by_trl(tmp_path
     assert sorted(ours.train_dataset["label"]) == [False] * 8 + [True] * 8
 
 
+def test_rows_that_come_as_tokens_are_left_out_where_their_prompt_alone_is_too_long(tmp_path: Path) -> None:
+    """TRL leaves them out only where it makes the tokens; here they would be answers without a token."""
+    rows = [
+        {"prompt_ids": [5 + i] * length, "completion_ids": [7, 8, i], "label": i % 2 == 0}
+        for i, length in enumerate([3, 4, 5, 70, 64, 63])
+    ]
+    ours = new_ours(tmp_path, train_dataset=Dataset.from_list(rows))
+    assert sorted(map(len, ours.train_dataset["prompt_ids"])) == [3, 4, 5, 63]
+    assert all((inputs["completion_mask"].sum(1) > 0).all() for inputs in ours.get_train_dataloader())
+
+
 BAD_SETTINGS = {
     "liger": (
         lambda: text_rows(8),
@@ -130,6 +141,13 @@ def test_settings_that_do_not_go_together_are_refused(
     with pytest.raises(ValueError) as error:
         new_ours(tmp_path, settings, train_dataset=data(), changes=changes)
     assert str(error.value) == sentence
+
+
+@pytest.mark.parametrize("how", ["pissa", "pissa_niter_4", "olora"])
+def test_an_adapter_that_takes_its_part_out_of_the_base_weights_is_refused(tmp_path: Path, how: str) -> None:
+    """Without the adapter the model is not the one that was named, and rewards at step 0 are not 0."""
+    with pytest.raises(ValueError, match=f"^init_lora_weights: {how} changes the base weights, which without"):
+        new_ours(tmp_path, peft_config=small_lora(init_lora_weights=how))
 
 
 def test_a_micro_batch_of_one_has_nothing_to_be_paired_with(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from kto_recipes.recipe.problem import Problem
 OUR_TYPE = "kto_recipes.chat_template"
 # Axolotl's KTO strategies; `argilla_chat`, the only one that renders more than one user turn, is not among these.
 _ONE_TURN = re.compile(r"(llama3|chatml)\.(argilla|intel|prompt_pairs|ultra)")
+# LoRA's initialisations that take out of the base weights what they put into the adapter.
+MOVES_THE_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
 _KTO_FILE = re.compile(r"kto(\..+)?\.jsonl")
 
 
@@ -26,6 +28,11 @@ def copied_kto_traps(recipe: dict[str, Any]) -> Iterator[Problem]:
         yield Problem(
             "liger",
             f"{liger}: the fused KTO loss ignores both class weights and has no reference under LoRA; delete it",
+        )
+    if how := _moved_base(recipe):
+        yield Problem(
+            "init_lora_weights",
+            f"{how} changes the base weights, which without the adapter are KTO's reference; delete it",
         )
     is_quantised = recipe.get("load_in_4bit") or recipe.get("load_in_8bit")
     if is_quantised and (recipe.get("fsdp") or recipe.get("fsdp_config")):
@@ -85,6 +92,15 @@ def _liger(recipe: dict[str, Any]) -> str | None:
     named = [str(plugin) for plugin in plugins] if isinstance(plugins, list) else []
     keys = [key for key, value in recipe.items() if "liger" in str(key) and value]
     return next((name for name in [*named, *keys] if "liger" in name.lower()), None)
+
+
+def _moved_base(recipe: dict[str, Any]) -> str | None:
+    """The key whose initialisation of LoRA takes out of the base weights what it puts into the adapter."""
+    how = recipe.get("peft_init_lora_weights")
+    if isinstance(how, str) and how.startswith(MOVES_THE_BASE):
+        return f"peft_init_lora_weights: {how}"
+    peft = recipe.get("peft")
+    return "peft.loftq_config" if isinstance(peft, dict) and peft.get("loftq_config") else None
 
 
 def _special_token(recipe: dict[str, Any], name: str) -> Any:

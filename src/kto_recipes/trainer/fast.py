@@ -21,10 +21,11 @@ from trl.trainer.utils import use_adapter
 from kto_recipes.prepare.weights import suggest
 from kto_recipes.trainer import order, reference
 from kto_recipes.trainer.arrange import arranged, class_counts, refuse_bad_rows
+from kto_recipes.trainer.fitting import keep_trainable, refuse_moved_base, why_no_prefix, why_not_fused
 from kto_recipes.trainer.logps import HeadCall
 from kto_recipes.trainer.loss import apo_zero_unpaired_losses, kto_losses
 from kto_recipes.trainer.metrics import BatchSums, KTOMetrics
-from kto_recipes.trainer.scoring import Batch, keep_trainable, score, score_both, why_no_prefix, why_not_fused
+from kto_recipes.trainer.scoring import Batch, score, score_both
 from kto_recipes.trainer.settings import TrainerSettings
 
 logger = logging.getLogger(__name__)
@@ -81,6 +82,8 @@ class FastKTO:
                 "use_liger_kernel: TRL 1.9.0 drops both class weights there and, with an adapter, the reference; "
                 "leave it off, fused_logps does what it is for"
             )
+        if ref_model is None:
+            refuse_moved_base([kwargs.get("peft_config"), *getattr(model, "peft_config", {}).values()])
         args.precompute_ref_log_probs = self.settings.precompute_ref
         self._said: set[tuple[str, str]] = set()  # what was said not to hold
         self._kept = KTOMetrics()
@@ -106,6 +109,8 @@ class FastKTO:
                 tokens = super()._prepare_dataset(dataset, processing_class, args, dataset_name)
             finally:
                 self.calculate_KL = with_pairs
+        elif args.max_length is not None:  # TRL leaves these out only where it makes the tokens
+            tokens = dataset.filter(lambda prompt: len(prompt) < args.max_length, input_columns="prompt_ids")
         if len(tokens) < len(dataset):
             logger.warning(
                 "%s: %d of %d rows are left out: their prompt alone fills max_length %d",
@@ -172,7 +177,7 @@ class FastKTO:
         model = self.ref_model or self.model
         key = {
             "weights": reference.weights_key(model),
-            "quantization": str(getattr(model.config, "quantization_config", None)),
+            "config": reference.config_key(self.accelerator.unwrap_model(model).config),
             "rows": reference.rows_key(dataset, columns),
             "max_length": self.args.max_length,
             "autocast": str(self.accelerator.mixed_precision),
@@ -279,7 +284,9 @@ class FastKTO:
         return self._is_used("fused_logps", reason, "TRL's own log-probabilities are")
 
     def _can_share_prompts(self, model: Any, checkpointing: bool) -> bool:
-        reason = "gradient checkpointing keeps no keys" if checkpointing else why_no_prefix(self._config(model))
+        adapters = getattr(self.accelerator.unwrap_model(model), "peft_config", {}).values()
+        no_prefix = why_no_prefix(self._config(model), adapters)
+        reason = "gradient checkpointing keeps no keys" if checkpointing else no_prefix
         return self._is_used("prefix_kl", reason, "each pass runs the prompts itself")
 
     def _is_used(self, setting: str, reason: str | None, instead: str) -> bool:

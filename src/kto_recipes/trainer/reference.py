@@ -20,7 +20,9 @@ from torch import Tensor, nn
 from kto_recipes.files import atomic_write
 
 _SAMPLES = 4096
-_FORMAT = 1  # raised when what is stored changes its meaning
+_FORMAT = 2  # raised when what is stored changes its meaning, or has been wrong
+# Of a model's configuration what its values do not depend on.
+_OF_NO_EFFECT = {"_name_or_path", "architectures", "dtype", "transformers_version", "use_cache"}
 
 
 def weights_key(model: nn.Module) -> str:
@@ -48,6 +50,12 @@ def _sample(values: Tensor) -> bytes:
     flat = values.detach().flatten()
     taken = flat[:: max(len(flat) // _SAMPLES, 1)].cpu().contiguous()
     return taken.view(torch.uint8).numpy().tobytes() if taken.numel() else b""
+
+
+def config_key(config: Any) -> str:
+    """What identifies the way a model uses its weights: a window, an epsilon, the experts of a token."""
+    values = {name: value for name, value in config.to_dict().items() if name not in _OF_NO_EFFECT}
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def rows_key(dataset: Dataset, columns: list[str]) -> str:

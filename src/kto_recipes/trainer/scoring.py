@@ -3,24 +3,12 @@
 from typing import Any
 
 import torch
-from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
 
 from kto_recipes.trainer.logps import HeadCall, scoring_head
 
 Batch = dict[str, Tensor]
-# What a model may do to its logits after the head, and what such a factor is where it does nothing.
-_AFTER_THE_HEAD = (
-    "final_logit_softcapping",
-    "logit_scale",
-    "logits_scaling",
-    "lm_head_multiplier",
-    "logits_soft_cap",
-    "output_logit_soft_cap",
-    "output_multiplier",
-)
 
 
 def score(
@@ -93,33 +81,3 @@ def _without_gradient(cache: DynamicCache, length: int) -> DynamicCache:
     return DynamicCache(
         [(layer.keys[:, :, :length].detach(), layer.values[:, :, :length].detach()) for layer in cache.layers]
     )
-
-
-def why_not_fused(head: Any, config: Any) -> str | None:
-    """Why log-probabilities cannot be taken in the head's place; none where they can."""
-    if isinstance(head, BaseTunerLayer):
-        return "the head has an adapter"
-    if type(head) is not nn.Linear:
-        return f"the head is a {type(head).__name__}"
-    if not getattr(config, "is_causal", True) or getattr(config, "use_bidirectional_attention", False):
-        return "the model's tokens look at those after them, padding as well"
-    changed = next((key for key in _AFTER_THE_HEAD if getattr(config, key, None) not in (None, 1, 1.0)), None)
-    return f"the model changes its logits after the head ({changed})" if changed else None
-
-
-def why_no_prefix(config: Any) -> str | None:
-    """Why the prompt's keys and values cannot be used again; none where they can."""
-    kinds = {type(layer).__name__ for layer in DynamicCache(config=config).layers}
-    others = sorted(kinds - {DynamicLayer.__name__})  # a window's forgets, a recurrent layer's state has no places
-    return f"the model's cache has layers of {', '.join(others)}" if others else None
-
-
-def keep_trainable(model: nn.Module) -> None:
-    """Stop bitsandbytes from packing 4-bit weights for inference.
-
-    On a CPU with AVX512-BF16 its 0.50.2 does so in the first pass outside training, for good, and what is learned from
-    then on has wrong gradients.
-    """
-    for module in model.modules():
-        if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
