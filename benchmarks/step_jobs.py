@@ -91,9 +91,8 @@ def _rows(plan: Plan) -> tuple[Dataset, Dataset]:
     """Blocks of our order, tokenized; and as many rows as stock is to have, text in random order."""
     rows, lengths, blocks = _all_rows(plan.quick)
     drawn = np.random.default_rng(2).permutation(len(rows) // BATCH * BATCH).reshape(-1, BATCH)
-    of_stock = np.stack([lengths[block] for block in drawn])
     of_ours = np.array([[*map(_row_lengths, block)] for block in blocks])
-    stock, ours = (_alike(each, plan.batches, plan.alternations) for each in (of_stock, of_ours))
+    stock, ours = (_alike(each, plan.batches, plan.alternations) for each in (lengths[drawn], of_ours))
     return concatenate_datasets([blocks[number] for number in ours]), rows.select(drawn[stock].ravel())
 
 
@@ -114,12 +113,13 @@ def _alike(lengths: np.ndarray, each: int, alternations: int) -> np.ndarray:
     longest = whole.max(1)
     kinds = (whole.sum(1), completions.sum(1), longest * BATCH, completions.max(1) * BATCH, longest**2 * BATCH)
     counts = np.stack(kinds, axis=1)
+    usual = counts.sum(0) / counts[:, 0].sum()
     left = np.array_split(np.argsort(longest, kind="stable"), each)
     draw, found = np.random.default_rng(3), []
     for _ in range(alternations):
         draws = np.stack([draw.choice(part, DRAWS) for part in left], axis=1)
         sums = counts[draws].sum(1)
-        unlike = (sums / sums[:, :1]) / (counts.sum(0) / counts[:, 0].sum()) - 1
+        unlike = sums / sums[:, :1] / usual - 1
         found.append(draws[(unlike**2).sum(1).argmin()])
         left = [part[part != taken] for part, taken in zip(left, found[-1], strict=True)]
     return np.concatenate(found)

@@ -48,7 +48,6 @@ NAMES = [
     "logits/chosen",
     "logits/rejected",
 ]
-WINDOWS = {"use_sliding_window": True, "sliding_window": 4, "max_window_layers": 1}
 APO = {"loss_type": "apo_zero_unpaired"}
 both_kinds = pytest.mark.parametrize("full", [False, True], ids=["lora", "full"])
 
@@ -137,16 +136,13 @@ def test_a_rows_values_do_not_depend_on_a_longer_row_beside_it(tmp_path: Path) -
         torch.testing.assert_close(with_longer[:3], values, atol=1e-10, rtol=0)
 
 
+WINDOWS = {"use_sliding_window": True, "sliding_window": 4, "max_window_layers": 1}
 OPT = {"ffn_dim": 64, "word_embed_proj_dim": 32, "dropout": 0.0}
 NEO = {"attention_types": [[["global", "local"], 1]], "window_size": 4, "intermediate_size": 64}
 ARCHITECTURES = {
     "a sliding window": (MistralForCausalLM, MistralConfig, {"sliding_window": 4}),
     "some layers with a window": (Qwen2ForCausalLM, Qwen2Config, WINDOWS),
-    "positions counted by the mask": (
-        OPTForCausalLM,
-        OPTConfig,
-        {"ffn_dim": 64, "word_embed_proj_dim": 32, "dropout": 0.0},
-    ),
+    "positions counted by the mask": (OPTForCausalLM, OPTConfig, OPT),
     "places counted in the cache": (GPTNeoForCausalLM, GPTNeoConfig, NEO),
     "biases by place in the cache": (MptForCausalLM, MptConfig, {"no_bias": False}),
     "biases by distance": (BloomForCausalLM, BloomConfig, {"n_head": 4, "n_layer": 2}),

@@ -14,7 +14,7 @@ OUR_TYPE = "kto_recipes.chat_template"
 # Axolotl's KTO strategies; `argilla_chat`, the only one that renders more than one user turn, is not among these.
 _ONE_TURN = re.compile(r"(llama3|chatml)\.(argilla|intel|prompt_pairs|ultra)")
 # LoRA's initialisations that take out of the base weights what they put into the adapter.
-MOVES_THE_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
+_MOVES_THE_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
 _KTO_FILE = re.compile(r"kto(\..+)?\.jsonl")
 
 
@@ -49,6 +49,11 @@ def copied_kto_traps(recipe: dict[str, Any]) -> Iterator[Problem]:
         )
     if recipe.get("remove_unused_columns") is not False:
         yield Problem("remove_unused_columns", "set remove_unused_columns: false; Axolotl refuses KTO without it")
+
+
+def moves_the_base(how: Any) -> bool:
+    """Whether LoRA's initialisation `how` changes the base weights, which without the adapter are KTO's reference."""
+    return isinstance(how, str) and how.startswith(_MOVES_THE_BASE)
 
 
 def wrong_method(recipe: dict[str, Any]) -> Iterator[Problem]:
@@ -97,7 +102,7 @@ def _liger(recipe: dict[str, Any]) -> str | None:
 def _moved_base(recipe: dict[str, Any]) -> str | None:
     """The key whose initialisation of LoRA takes out of the base weights what it puts into the adapter."""
     how = recipe.get("peft_init_lora_weights")
-    if isinstance(how, str) and how.startswith(MOVES_THE_BASE):
+    if moves_the_base(how):
         return f"peft_init_lora_weights: {how}"
     peft = recipe.get("peft")
     return "peft.loftq_config" if isinstance(peft, dict) and peft.get("loftq_config") else None

@@ -285,8 +285,8 @@ class FastKTO:
 
     def _can_share_prompts(self, model: Any, checkpointing: bool) -> bool:
         adapters = getattr(self.accelerator.unwrap_model(model), "peft_config", {}).values()
-        no_prefix = why_no_prefix(self._config(model), adapters)
-        reason = "gradient checkpointing keeps no keys" if checkpointing else no_prefix
+        reason = "gradient checkpointing keeps no keys" if checkpointing else None
+        reason = reason or why_no_prefix(self._config(model), adapters)
         return self._is_used("prefix_kl", reason, "each pass runs the prompts itself")
 
     def _is_used(self, setting: str, reason: str | None, instead: str) -> bool:

@@ -8,7 +8,7 @@ from torch import nn
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from kto_recipes.recipe.traps import MOVES_THE_BASE
+from kto_recipes.recipe.traps import moves_the_base
 
 # What a model may do to its logits after the head, and what such a factor is where it does nothing.
 _AFTER_THE_HEAD = (
@@ -65,7 +65,7 @@ def refuse_moved_base(adapters: Iterable[Any]) -> None:
     """
     for adapter in adapters:
         how = getattr(adapter, "init_lora_weights", None)
-        if isinstance(how, str) and how.startswith(MOVES_THE_BASE):
+        if moves_the_base(how):
             raise ValueError(
                 f"init_lora_weights: {how} changes the base weights, which without the adapter are KTO's reference; "
                 "leave it out"

@@ -40,7 +40,7 @@ def bucketed(lengths: np.ndarray, completions: np.ndarray, labels: np.ndarray, b
     minority, majority = sorted(classes, key=len)
     shares = np.array(_dealt(len(minority), sizes.tolist()))
 
-    def dealt(window: int) -> np.ndarray:
+    def in_windows(window: int) -> np.ndarray:
         """The order where rows of `window` blocks are ranked by completion; of one, where all are by length."""
         windows = max(len(labels) // (batch_size * window), 1) if window > 1 else len(labels)
         few, many = (_by_completion(rows, completions, windows) for rows in (minority, majority))
@@ -53,7 +53,7 @@ def bucketed(lengths: np.ndarray, completions: np.ndarray, labels: np.ndarray, b
         longest = (np.maximum.reduceat(values[order], starts) for values in (lengths, completions))
         return sum(factor * int((sizes * each).sum()) for factor, each in zip((3, 1), longest, strict=True))
 
-    return min((dealt(window) for window in WINDOWS), key=padded)
+    return min((in_windows(window) for window in WINDOWS), key=padded)
 
 
 def _classes(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
