@@ -25,6 +25,7 @@ ALONE = {
     "precompute_ref": ["precompute_ref"],
     "length_buckets": ["length_buckets"],
     "fused_logps": ["fused_logps"],
+    "fused_lora": ["fused_lora"],
     "fused_logps, prefix_kl": ["fused_logps", "prefix_kl"],  # which works on the fused head's passes alone
 }
 

@@ -43,6 +43,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
         "ref_cache_dir": Path("outputs/ref-cache"),
         "length_buckets": True,
         "fused_logps": True,
+        "fused_lora": True,
         "prefix_kl": False,
         "auto_weights": False,
         "loss_type": "kto",

@@ -24,6 +24,7 @@ KTO_SETTINGS = (
     "allow",
     "auto_weights",
     "fused_logps",
+    "fused_lora",
     "length_buckets",
     "log_entropy",
     "loss_type",

@@ -22,6 +22,7 @@ from kto_recipes.prepare.weights import suggest
 from kto_recipes.trainer import order, reference
 from kto_recipes.trainer.arrange import arranged, class_counts, refuse_bad_rows
 from kto_recipes.trainer.fitting import keep_trainable, refuse_moved_base, why_no_prefix, why_not_fused
+from kto_recipes.trainer.fused_lora import fuse_lora
 from kto_recipes.trainer.logps import HeadCall
 from kto_recipes.trainer.loss import apo_zero_unpaired_losses, kto_losses
 from kto_recipes.trainer.metrics import BatchSums, KTOMetrics
@@ -89,6 +90,8 @@ class FastKTO:
         self._kept = KTOMetrics()
         super().__init__(model, ref_model, args, **kwargs)
         keep_trainable(self.model)
+        if self.settings.fused_lora:
+            fuse_lora(self.model)
         if self.settings.auto_weights:
             self._set_weights()
 

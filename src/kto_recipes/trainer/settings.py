@@ -31,6 +31,12 @@ class TrainerSettings(BaseModel):
         "of tokens by vocabulary is kept; and the model gets no attention mask, which rows padded on the right do not "
         "need. Costs a second head product in the backward pass where the head itself is trained.",
     )
+    fused_lora: bool = Field(
+        default=True,
+        description="A LoRA layer adds its part to the frozen layer's output within its second product, in place of "
+        "a product, a scaling and a sum. Costs nothing; adapters that are more than that (DoRA, a bias) keep peft's "
+        "layers.",
+    )
     prefix_kl: bool = Field(
         default=False,
         description="The mismatched pass runs on the keys and values that the matched one made of the prompt. Saves "

@@ -1,0 +1,83 @@
+"""A LoRA layer's y = xWᵀ + s·(xAᵀ)Bᵀ, the sum and the factor s taken in the product with B.
+
+peft makes the product, s times it and the sum one after the other, each a tensor of tokens by output features, and the
+gradient takes the same way back. One `addmm` reads xWᵀ and writes y; in bfloat16 it also rounds once in place of three
+times.
+"""
+
+import logging
+from functools import cache
+from typing import Any
+
+import torch
+from peft.import_utils import is_bnb_4bit_available
+from peft.tuners import lora
+from torch import Tensor, nn
+
+logger = logging.getLogger(__name__)
+
+
+def fuse_lora(model: nn.Module) -> None:
+    """Let the LoRA layers of `model`, on linear layers in full precision or 4 bits, add their part in one product.
+
+    A layer stays what it is to peft, which saves, merges and turns it off as before.
+    """
+    for module in model.modules():
+        if type(module) in _FUSED:
+            module.__class__ = _FUSED[type(module)]
+
+
+class _OneProduct:
+    """What is put before peft's layer, which is asked for all that is not plain LoRA."""
+
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if args or kwargs or self.disable_adapters or self.merged:
+            return super().forward(x, *args, **kwargs)
+        if reason := _why_not(self):
+            _say(reason)
+            return super().forward(x)
+        (name,) = self.active_adapters
+        base = self.base_layer(x)
+        to_rank, from_rank, factor = self.lora_A[name], self.lora_B[name], self.scaling[name]
+        autocast = torch.is_autocast_enabled(x.device.type)
+        # autocast casts the products' inputs itself: a float32 copy of x would be made to be narrowed again
+        low = to_rank(self.lora_dropout[name](x if autocast else self._cast_input_dtype(x, to_rank.weight.dtype)))
+        if low.dtype != base.dtype:  # a float32 adapter on bfloat16 weights without autocast
+            return (base + from_rank(low) * factor).to(base.dtype)
+        added = torch.addmm(base.flatten(0, -2), low.flatten(0, -2), from_rank.weight.t(), alpha=factor)
+        return added.view_as(base)
+
+
+class _Linear(_OneProduct, lora.Linear):
+    pass
+
+
+_FUSED: dict[type, type] = {lora.Linear: _Linear}
+
+if is_bnb_4bit_available():
+
+    class _Linear4bit(_OneProduct, lora.Linear4bit):
+        pass
+
+    _FUSED[lora.Linear4bit] = _Linear4bit
+
+# Where a module keeps what others have it call: ZeRO-3 gathers a layer's weights in such a call.
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+
+
+def _why_not(layer: Any) -> str | None:
+    """Why a layer's second factor cannot be read past its own forward; none where it can."""
+    if len(layer.active_adapters) != 1 or layer.active_adapters[0] not in layer.lora_B:
+        return "not one adapter is active but several, or one without this layer"
+    name = layer.active_adapters[0]
+    if name in layer.lora_variant:
+        return f"the adapter is a {type(layer.lora_variant[name]).__name__}"
+    factor = layer.lora_B[name]
+    if type(factor) is not nn.Linear or "forward" in vars(factor) or any(vars(factor)[hooks] for hooks in _HOOKS):
+        return "something else looks after the adapter's weights, as ZeRO-3 and FSDP do"
+    return None if factor.bias is None else "the adapter has a bias"
+
+
+@cache
+def _say(reason: str) -> None:
+    logger.warning("fused_lora is not used: %s; peft's own layers are", reason)
