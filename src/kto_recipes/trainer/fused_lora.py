@@ -37,15 +37,19 @@ class _OneProduct:
             _say(reason)
             return super().forward(x)
         (name,) = self.active_adapters
-        base = self.base_layer(x)
         to_rank, from_rank, factor = self.lora_A[name], self.lora_B[name], self.scaling[name]
-        autocast = torch.is_autocast_enabled(x.device.type)
-        # autocast casts the products' inputs itself: a float32 copy of x would be made to be narrowed again
-        low = to_rank(self.lora_dropout[name](x if autocast else self._cast_input_dtype(x, to_rank.weight.dtype)))
-        if low.dtype != base.dtype:  # a float32 adapter on bfloat16 weights without autocast
-            return (base + from_rank(low) * factor).to(base.dtype)
-        added = torch.addmm(base.flatten(0, -2), low.flatten(0, -2), from_rank.weight.t(), alpha=factor)
-        return added.view_as(base)
+        rows = x.flatten(0, -2)
+        base = self.base_layer(rows)
+        if not torch.is_autocast_enabled(x.device.type):  # which would narrow what is widened here
+            rows = self._cast_input_dtype(rows, to_rank.weight.dtype)
+        low = to_rank(self.lora_dropout[name](rows))
+        if low.dtype == base.dtype:
+            # in place where nobody else can hold the frozen layer's output: otherwise it is copied first
+            add = Tensor.addmm_ if _is_plain(self.base_layer) else Tensor.addmm
+            out = add(base, low, from_rank.weight.to(low.dtype).t(), alpha=factor)
+        else:  # a float32 adapter on bfloat16 weights without autocast, 4-bit weights after a float32 norm
+            out = (base + from_rank(low) * factor).to(base.dtype)
+        return out.view(*x.shape[:-1], -1)
 
 
 class _Linear(_OneProduct, lora.Linear):
@@ -73,9 +77,15 @@ def _why_not(layer: Any) -> str | None:
     if name in layer.lora_variant:
         return f"the adapter is a {type(layer.lora_variant[name]).__name__}"
     factor = layer.lora_B[name]
-    if type(factor) is not nn.Linear or "forward" in vars(factor) or any(vars(factor)[hooks] for hooks in _HOOKS):
+    if not _is_plain(factor):
         return "something else looks after the adapter's weights, as ZeRO-3 and FSDP do"
     return None if factor.bias is None else "the adapter has a bias"
+
+
+def _is_plain(module: nn.Module) -> bool:
+    """Whether it is a linear layer and no more: nobody exchanged its forward or is called with it."""
+    own = vars(module)
+    return type(module) is nn.Linear and "forward" not in own and not any(own[hooks] for hooks in _HOOKS)
 
 
 @cache
