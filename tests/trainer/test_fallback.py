@@ -23,6 +23,7 @@ from small_trainers import (
 )
 from torch import nn
 from transformers import (
+    BartConfig,
     BertConfig,
     BitsAndBytesConfig,
     CohereConfig,
@@ -165,6 +166,7 @@ NO_PREFIX = {
     "a window": (MistralConfig(sliding_window=8), (), "the model's cache has layers of DynamicSlidingWindowLayer"),
     "states": (MambaConfig(), (), "the model's cache has layers of LinearAttentionLayer"),
     "places": (GPTNeoConfig(), (), "the model counts the places of its cache"),
+    "positions by place": (BartConfig(is_decoder=True), (), "the model counts the places of its cache"),
     "dynamic angles": (LlamaConfig(rope_parameters={"rope_type": "dynamic", "factor": 2.0}), (), ANGLES),
     "long angles": (LlamaConfig(rope_parameters=LONGROPE, original_max_position_embeddings=64), (), ANGLES),
     "an adapter before the prompt": (

@@ -24,8 +24,9 @@ _AFTER_THE_HEAD = (
 # False in the configuration of a model whose tokens see all others; of xlnet and, without a mask, doge none is.
 _CAUSAL = ("is_causal", "is_decoder", "causal")
 _LOOKS_AHEAD = ("doge", "xlnet")
-# Models whose attention goes by a key's place in the cache, where short prompts leave gaps.
-_COUNTS_PLACES = ("gpt_neo", "mpt", "trocr")
+# Models whose attention goes by a key's place in the cache, where short prompts leave gaps. Decoders that belong to an
+# encoder count their positions by it as well, whatever positions they are given.
+_COUNTS_PLACES = ("gpt_neo", "mpt")
 # Rotary embeddings whose angles depend on the longest row of a pass.
 _ANGLES_BY_LENGTH = ("dynamic", "longrope")
 
@@ -47,7 +48,7 @@ def why_no_prefix(config: Any, adapters: Iterable[Any] = ()) -> str | None:
     """Why the prompt's keys and values cannot be used again; none where they can."""
     if any(adapter.is_prompt_learning or getattr(adapter, "alora_invocation_tokens", None) for adapter in adapters):
         return "the adapter looks for its place in the prompt"
-    if config.model_type in _COUNTS_PLACES:
+    if config.model_type in _COUNTS_PLACES or getattr(config, "is_decoder", False):
         return "the model counts the places of its cache"
     rope = getattr(config, "rope_parameters", None) or {}
     if any(each.get("rope_type") in _ANGLES_BY_LENGTH for each in (rope, *rope.values()) if isinstance(each, dict)):

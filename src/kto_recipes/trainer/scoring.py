@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache
+from transformers.cache_utils import Cache, DynamicLayer
 
 from kto_recipes.trainer.logps import HeadCall, scoring_head
 
@@ -40,7 +40,7 @@ def score_both(
     call = _call(batch["input_ids"], batch["completion_mask"], with_figures=True, with_entropy=with_entropy)
     call.last_of_prompt, call.first_of_other = prompts - 1, others[:, 0]
     with scoring_head(head, call):
-        output = model(input_ids=batch["input_ids"], use_cache=True)
+        output = model(input_ids=batch["input_ids"], past_key_values=_new_cache(), use_cache=True)
     logps = _by_row(output.logits, call)
 
     longest = int(prompts.max())
@@ -76,8 +76,24 @@ def _mismatched_completions(batch: Batch, prompts: Tensor) -> tuple[Tensor, Tens
     return batch["KL_input_ids"].gather(1, at), columns < lengths[:, None]
 
 
-def _without_gradient(cache: DynamicCache, length: int) -> DynamicCache:
+class _KeptLayer(DynamicLayer):
+    """Its first keys and values stay where the model made them: transformers copies them behind an empty tensor."""
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        if self.is_initialized:
+            return super().update(key_states, value_states, *args, **kwargs)
+        self.lazy_initialization(key_states, value_states)
+        self.keys, self.values = key_states, value_states
+        return key_states, value_states
+
+
+def _new_cache() -> Cache:
+    return Cache(layer_class_to_replicate=_KeptLayer)
+
+
+def _without_gradient(cache: Cache, length: int) -> Cache:
     """The keys and values of the first `length` positions, apart from the graph that the loss goes back through."""
-    return DynamicCache(
-        [(layer.keys[:, :, :length].detach(), layer.values[:, :, :length].detach()) for layer in cache.layers]
-    )
+    prompts = _new_cache()
+    for number, layer in enumerate(cache.layers):
+        prompts.update(layer.keys[:, :, :length].detach(), layer.values[:, :, :length].detach(), number)
+    return prompts
