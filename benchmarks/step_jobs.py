@@ -2,8 +2,10 @@
 
 import time
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from functools import cache
+from io import StringIO
 from typing import Any
 
 import numpy as np
@@ -140,15 +142,16 @@ def _all_rows(quick: bool) -> tuple[Dataset, np.ndarray, list[Dataset]]:
 
 def _trainer(plan: Plan, kind: type[KTOTrainer], rows: Dataset, settings: Any = None) -> KTOTrainer:
     needs_reference = plan.method == "full" and (settings is None or not settings.precompute_ref)
-    trainer = new_trainer(
-        kind,
-        small_llama(plan.model),
-        rows,
-        arguments(BATCH),
-        LORA_RANK if plan.method == "lora" else None,
-        settings,
-        small_llama(plan.model) if needs_reference else None,
-    )
+    with redirect_stderr(StringIO()):  # its bars would run through ours
+        trainer = new_trainer(
+            kind,
+            small_llama(plan.model),
+            rows,
+            arguments(BATCH),
+            LORA_RANK if plan.method == "lora" else None,
+            settings,
+            small_llama(plan.model) if needs_reference else None,
+        )
     perturb(trainer, MOVED[plan.method])
     return trainer
 
