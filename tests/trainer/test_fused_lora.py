@@ -124,13 +124,34 @@ def test_a_float32_adapter_on_bf16_weights_without_autocast_gives_pefts_values()
     assert torch.equal(passed(ours, IDS)[0], expected[0])
 
 
-def test_what_watches_the_frozen_layer_sees_its_output_alone() -> None:
-    seen = {}
+@pytest.mark.parametrize("shape", [(8,), (0, 8), (2, 0, 8), (5, 8), (2, 3, 4, 8)], ids=str)
+def test_inputs_of_any_shape_give_pefts_outputs(shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    theirs = get_peft_model(nn.Sequential(nn.Linear(8, 12)), LoraConfig(target_modules=["0"], r=2))
+    move_apart(theirs)
+    ours = copy.deepcopy(theirs)
+    fuse_lora(ours)
+    x = torch.randn(shape)
+    torch.testing.assert_close(ours(x), theirs(x))
+
+
+@pytest.mark.parametrize("everywhere", [False, True], ids=["on the layer", "on every module"])
+def test_what_watches_the_frozen_layer_sees_its_output_alone(everywhere: bool) -> None:
+    seen: dict[str, torch.Tensor] = {}
     for name, model in zip(("theirs", "ours"), two(dtype=torch.float64), strict=True):
-        watch = lambda _, __, output, name=name: seen.setdefault(name, output)  # noqa: E731
-        model.get_base_model().model.layers[0].self_attn.q_proj.base_layer.register_forward_hook(watch)
-        passed(model, IDS)
-    torch.testing.assert_close(seen["ours"].view_as(seen["theirs"]), seen["theirs"], atol=1e-12, rtol=1e-10)
+        layer = model.get_base_model().model.layers[0].self_attn.q_proj.base_layer
+
+        def watch(module: nn.Module, _: Any, output: Any, name: str = name, layer: nn.Module = layer) -> None:
+            if module is layer:
+                seen[name] = output
+
+        register = nn.modules.module.register_module_forward_hook if everywhere else layer.register_forward_hook
+        hook = register(watch)
+        try:
+            passed(model, IDS)
+        finally:
+            hook.remove()
+    torch.testing.assert_close(seen["ours"], seen["theirs"], atol=1e-12, rtol=1e-10)
 
 
 def test_weights_that_lie_transposed_are_pefts() -> None:
@@ -179,7 +200,7 @@ def watched(model: Any) -> Any:
 HANDED_ON = {
     "DoRA": ({"use_dora": True}, lambda model: model, "the adapter is a DoraLinearVariant"),
     "a bias": ({"lora_bias": True}, lambda model: model, "the adapter has a bias"),
-    "two adapters": ({}, more_than_one, "not one adapter is active but several, or one without this layer"),
+    "two adapters": ({}, more_than_one, "several adapters are active"),
     "hooks": ({}, watched, "something else looks after the adapter's weights, as ZeRO-3 and FSDP do"),
 }
 
@@ -234,3 +255,25 @@ def test_the_setting_decides_and_a_step_is_trls(tmp_path: Path, fused: bool) -> 
     assert found["loss"] == pytest.approx(expected["loss"], abs=8e-7)
     for name, gradient in expected["gradients"].items():
         torch.testing.assert_close(found["gradients"][name], gradient, atol=3e-6, rtol=1e-4, msg=name)
+
+
+def test_a_frozen_adapter_as_reference_rounds_as_the_policy_does(tmp_path: Path) -> None:
+    """TRL makes one of an adapter that was trained before, and asks for its values while it sets up."""
+
+    def trained_before(**_: Any) -> PeftModel:
+        model = get_peft_model(small_model(), small_lora())
+        move_apart(model)
+        return model
+
+    changes = {"bf16": True, "learning_rate": 0.0, "max_steps": 1}
+    ours = new_ours(tmp_path, model=trained_before, peft_config=None, apart=False, changes=changes)
+    assert "ref" in ours.model.peft_config
+    ours.train()
+    logged = ours.state.log_history[0]
+    assert [logged[name] for name in ("kl", "rewards/chosen", "rewards/rejected")] == [0, 0, 0]
+
+
+def test_another_rounding_is_not_taken_from_the_kept_reference(tmp_path: Path) -> None:
+    for fused in (True, False):
+        new_ours(tmp_path, {"fused_lora": fused, "ref_cache_dir": tmp_path / "cache"})
+    assert len(list((tmp_path / "cache").iterdir())) == 2

@@ -89,11 +89,15 @@ class FastKTO:
         self._said: set[tuple[str, str]] = set()  # what was said not to hold
         self._kept = KTOMetrics()
         super().__init__(model, ref_model, args, **kwargs)
+        self._prepare_layers()
+        if self.settings.auto_weights:
+            self._set_weights()
+
+    def _prepare_layers(self) -> None:
+        """Before the first pass, which TRL may make while it sets up: a reference must round as the policy does."""
         keep_trainable(self.model)
         if self.settings.fused_lora:
             fuse_lora(self.model)
-        if self.settings.auto_weights:
-            self._set_weights()
 
     # --- the data: which rows meet ------------------------------------------------------------------------
 
@@ -184,6 +188,7 @@ class FastKTO:
             "rows": reference.rows_key(dataset, columns),
             "max_length": self.args.max_length,
             "autocast": str(self.accelerator.mixed_precision),
+            "fused_lora": self.settings.fused_lora,  # a frozen adapter may be part of the reference
         }
         shared = [key]
         broadcast_object_list(shared, from_process=0)  # with ZeRO-3 each rank sees its own shard of the weights
@@ -198,7 +203,7 @@ class FastKTO:
             if self._precompute_engine is None:
                 self._precompute_engine = prepare_deepspeed(self.model, self.accelerator)
             model = self._precompute_engine
-        keep_trainable(self.model)
+        self._prepare_layers()
         model.eval()
         found: dict[str, list[Tensor]] = {"ref_logps": [], "ref_KL_logps": []}
         bar = tqdm(loader, desc=f"reference log-probabilities, {name}", disable=not self.accelerator.is_main_process)

@@ -27,6 +27,8 @@ _LOOKS_AHEAD = ("doge", "xlnet")
 # Models whose attention goes by a key's place in the cache, where short prompts leave gaps. Decoders that belong to an
 # encoder count their positions by it as well, whatever positions they are given.
 _COUNTS_PLACES = ("gpt_neo", "mpt")
+# Models that give back no keys, not those of all layers, or in a cache of their own.
+_KEEPS_NO_KEYS = ("cpmant", "minimax", "mllama_text_model", "openai-gpt", "rwkv")
 # Rotary embeddings whose angles depend on the longest row of a pass.
 _ANGLES_BY_LENGTH = ("dynamic", "longrope")
 
@@ -48,6 +50,8 @@ def why_no_prefix(config: Any, adapters: Iterable[Any] = ()) -> str | None:
     """Why the prompt's keys and values cannot be used again; none where they can."""
     if any(adapter.is_prompt_learning or getattr(adapter, "alora_invocation_tokens", None) for adapter in adapters):
         return "the adapter looks for its place in the prompt"
+    if config.model_type in _KEEPS_NO_KEYS:
+        return "the model does not give back the keys of all its layers"
     if config.model_type in _COUNTS_PLACES or getattr(config, "is_decoder", False):
         return "the model counts the places of its cache"
     rope = getattr(config, "rope_parameters", None) or {}

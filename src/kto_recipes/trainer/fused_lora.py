@@ -20,7 +20,8 @@ logger = logging.getLogger(__name__)
 def fuse_lora(model: nn.Module) -> None:
     """Let the LoRA layers of `model`, on linear layers in full precision or 4 bits, add their part in one product.
 
-    A layer stays what it is to peft, which saves, merges and turns it off as before.
+    A layer stays what it is to peft, which saves, merges and turns it off as before. Called again, it takes in layers
+    that came since. Selective checkpointing that keeps what `mm` made would find it changed, and stops.
     """
     for module in model.modules():
         if type(module) in _FUSED:
@@ -31,25 +32,31 @@ class _OneProduct:
     """What is put before peft's layer, which is asked for all that is not plain LoRA."""
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if args or kwargs or self.disable_adapters or self.merged:
+        adapters = [name for name in self.active_adapters if name in self.lora_B]
+        is_base_alone = self.disable_adapters or self.merged or not adapters
+        if args or kwargs or is_base_alone or x.dim() < 2:
             return super().forward(x, *args, **kwargs)
-        if reason := _why_not(self):
-            _say(reason)
+        if reason := _why_not(self, adapters):
+            if not torch.compiler.is_compiling():
+                _say(reason)
             return super().forward(x)
-        (name,) = self.active_adapters
+        return self._added(x, adapters[0])
+
+    def _added(self, x: Tensor, name: str) -> Tensor:
         to_rank, from_rank, factor = self.lora_A[name], self.lora_B[name], self.scaling[name]
-        rows = x.flatten(0, -2)
-        base = self.base_layer(rows)
+        rows, is_plain = x.flatten(0, -2), _is_plain(self.base_layer)
+        base = self.base_layer(rows) if is_plain else self.base_layer(x).flatten(0, -2)
         if not torch.is_autocast_enabled(x.device.type):  # which would narrow what is widened here
             rows = self._cast_input_dtype(rows, to_rank.weight.dtype)
         low = to_rank(self.lora_dropout[name](rows))
         if low.dtype == base.dtype:
-            # in place where nobody else can hold the frozen layer's output: otherwise it is copied first
-            add = Tensor.addmm_ if _is_plain(self.base_layer) else Tensor.addmm
+            # In place where nobody else can hold the frozen layer's output: otherwise it is copied first. Rows without
+            # a batch dimension, as changing a view would copy the gradient.
+            add = Tensor.addmm_ if is_plain else Tensor.addmm
             out = add(base, low, from_rank.weight.to(low.dtype).t(), alpha=factor)
         else:  # a float32 adapter on bfloat16 weights without autocast, 4-bit weights after a float32 norm
             out = (base + from_rank(low) * factor).to(base.dtype)
-        return out.view(*x.shape[:-1], -1)
+        return out.view(*x.shape[:-1], out.shape[-1])
 
 
 class _Linear(_OneProduct, lora.Linear):
@@ -69,11 +76,11 @@ if is_bnb_4bit_available():
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 
 
-def _why_not(layer: Any) -> str | None:
+def _why_not(layer: Any, adapters: list[str]) -> str | None:
     """Why a layer's second factor cannot be read past its own forward; none where it can."""
-    if len(layer.active_adapters) != 1 or layer.active_adapters[0] not in layer.lora_B:
-        return "not one adapter is active but several, or one without this layer"
-    name = layer.active_adapters[0]
+    if len(adapters) > 1:
+        return "several adapters are active"
+    (name,) = adapters
     if name in layer.lora_variant:
         return f"the adapter is a {type(layer.lora_variant[name]).__name__}"
     factor = layer.lora_B[name]
@@ -85,7 +92,8 @@ def _why_not(layer: Any) -> str | None:
 def _is_plain(module: nn.Module) -> bool:
     """Whether it is a linear layer and no more: nobody exchanged its forward or is called with it."""
     own = vars(module)
-    return type(module) is nn.Linear and "forward" not in own and not any(own[hooks] for hooks in _HOOKS)
+    is_watched = any(own[hooks] for hooks in _HOOKS) or nn.modules.module._has_any_global_hook()
+    return type(module) is nn.Linear and "forward" not in own and not is_watched
 
 
 @cache
