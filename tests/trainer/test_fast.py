@@ -26,9 +26,10 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 from trl import KTOTrainer
+from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 
 from kto_recipes.trainer import FastKTOTrainer
-from kto_recipes.trainer.scoring import score
+from kto_recipes.trainer.scoring import score, score_both
 
 EVERY_SETTING = {
     "all": {},
@@ -134,6 +135,17 @@ def test_a_rows_values_do_not_depend_on_a_longer_row_beside_it(tmp_path: Path) -
     beside = ours.compute_ref_log_probs(ours.model, ours.data_collator([*rows, ours.train_dataset[longest]]))
     for values, with_longer in zip(alone, beside, strict=True):
         torch.testing.assert_close(with_longer[:3], values, atol=1e-10, rtol=0)
+
+
+def test_a_row_without_a_prompt_begins_with_a_token_that_nothing_foretells() -> None:
+    model = small_model(dtype=torch.float64).eval()
+    empty, other = {"prompt_ids": [], "completion_ids": [7, 8, 9]}, {"prompt_ids": [5, 6], "completion_ids": [10, 11]}
+    rows = [empty | {"KL_completion_ids": [10, 11]}, other | {"KL_completion_ids": [7, 8, 9]}]
+    batch = DataCollatorForUnpairedPreference(0, max_length=64)([row | {"label": True} for row in rows])
+    head = model.get_output_embeddings()
+    together = score_both(model, head, batch)
+    for found, prefix in zip(together, ("", "KL_"), strict=False):
+        torch.testing.assert_close(found, score(model, head, batch, prefix)[0], atol=1e-10, rtol=0)
 
 
 WINDOWS = {"use_sliding_window": True, "sliding_window": 4, "max_window_layers": 1}

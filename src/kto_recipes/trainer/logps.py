@@ -32,9 +32,8 @@ class HeadCall:
         with_entropy: whether `entropy` is wanted.
         mean_logits: [scored], the mean over the vocabulary; without gradient.
         entropy: [scored], nats; without gradient.
-        last_of_prompt, first_of_other: [batch], where each prompt ends and the token that another completion would
-            begin with there, where that is wanted.
-        other_logps: [batch], that token's log-probability; without gradient.
+        first_of_other: [batch], the token that another completion would begin with, where that is wanted.
+        other_logps: [batch], its log-probability; without gradient.
     """
 
     positions: Tensor
@@ -43,7 +42,6 @@ class HeadCall:
     with_entropy: bool = False
     mean_logits: Tensor | None = None
     entropy: Tensor | None = None
-    last_of_prompt: Tensor | None = None
     first_of_other: Tensor | None = None
     other_logps: Tensor | None = None
 
@@ -60,11 +58,9 @@ def scoring_head(head: nn.Linear, call: HeadCall) -> Iterator[None]:
     def forward(hidden: Tensor) -> Tensor:
         selected = hidden[:, :-1][call.positions]
         call.mean_logits = _mean_logits(head, selected) if call.with_figures else None
-        if call.last_of_prompt is not None:
-            ends = hidden.detach()[torch.arange(len(hidden), device=hidden.device), call.last_of_prompt]
-            with torch.no_grad():
-                call.other_logps = head_logps(ends, head.weight, head.bias, call.first_of_other)[0]
         logps, call.entropy = head_logps(selected, head.weight, head.bias, call.targets, call.with_entropy)
+        if call.first_of_other is not None:
+            call.other_logps = _other_logps(head, selected, logps, call)
         return logps
 
     head.forward = forward
@@ -236,6 +232,18 @@ def _found(ctx: Any, seen: _Softmax) -> tuple[Tensor, Tensor | None]:
     if entropy is not None:
         ctx.mark_non_differentiable(entropy)
     return seen.target - seen.lse, entropy
+
+
+@torch.no_grad()
+def _other_logps(head: nn.Linear, hidden: Tensor, logps: Tensor, call: HeadCall) -> Tensor:
+    """log p(o) = log p(t) + h·(W_o − W_t) + b_o − b_t, where t is the first token of a row's completion; [batch]."""
+    scored = call.positions.sum(1)
+    first = (scored.cumsum(0) - scored).clamp(max=len(logps) - 1)  # of a row without any it means nothing
+    others, targets = call.first_of_other, call.targets[first]
+    wide = torch.promote_types(hidden.dtype, torch.float32)
+    apart = head.weight[others].to(wide) - head.weight[targets].to(wide)
+    difference = (hidden[first].to(wide) * apart).sum(1)
+    return logps[first] + (difference if head.bias is None else difference + head.bias[others] - head.bias[targets])
 
 
 def _mean_logits(head: nn.Linear, hidden: Tensor) -> Tensor:

@@ -38,7 +38,7 @@ def score_both(
     prompts = batch["attention_mask"].sum(1) - batch["completion_mask"].sum(1)
     others, is_other = _mismatched_completions(batch, prompts)
     call = _call(batch["input_ids"], batch["completion_mask"], with_figures=True, with_entropy=with_entropy)
-    call.last_of_prompt, call.first_of_other = prompts - 1, others[:, 0]
+    call.first_of_other = others[:, 0]
     with scoring_head(head, call):
         output = model(input_ids=batch["input_ids"], past_key_values=_new_cache(), use_cache=True)
     logps = _by_row(output.logits, call)
@@ -54,7 +54,8 @@ def score_both(
             past_key_values=_without_gradient(output.past_key_values, longest),
             use_cache=True,
         )
-    return logps, call.other_logps + _by_row(output.logits, rest), call
+    first = call.other_logps.masked_fill(prompts == 0, 0)  # nothing foretells a row's first token
+    return logps, first + _by_row(output.logits, rest), call
 
 
 def _call(ids: Tensor, completion_mask: Tensor, *, with_figures: bool, with_entropy: bool) -> HeadCall:
