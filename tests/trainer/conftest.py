@@ -15,7 +15,7 @@ from small_trainers import new_ours, new_stock, small_arguments, small_lora, sma
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from trl import KTOConfig, KTOTrainer
 
-from kto_recipes.trainer import FastKTOTrainer
+from kto_recipes.trainer import FastKTOTrainer, fused_lora
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -71,3 +71,16 @@ def trainers(tmp_path: Path) -> Callable[..., tuple[FastKTOTrainer, KTOTrainer]]
         return ours, new_stock(tmp_path, ours.train_dataset, full, changes=changes)
 
     return make
+
+
+@pytest.fixture
+def said() -> Iterator[list[str]]:
+    """Our own log lines, as they come; none was said in an earlier test."""
+    fused_lora._say.cache_clear()
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())
+    logger = logging.getLogger("kto_recipes.trainer")
+    logger.addHandler(handler)
+    yield lines
+    logger.removeHandler(handler)

@@ -1,7 +1,6 @@
 """Where a part cannot be used, the trainer says so in one line and computes TRL's loss the longer way."""
 
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -54,19 +53,6 @@ from trl import KTOTrainer
 from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 
 from kto_recipes.trainer.fitting import why_no_prefix, why_not_fused
-
-
-@pytest.fixture
-def said(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
-    """Our own log lines, as they come."""
-    lines: list[str] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: lines.append(record.getMessage())
-    logger = logging.getLogger("kto_recipes.trainer")
-    logger.addHandler(handler)
-    yield lines
-    logger.removeHandler(handler)
-
 
 gemma2 = partial(
     small_model, kind=Gemma2ForCausalLM, config=Gemma2Config, head_dim=8, final_logit_softcapping=4.0, pad_token_id=0

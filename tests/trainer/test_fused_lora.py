@@ -1,7 +1,6 @@
 """A LoRA layer in one product gives what peft's layer gives, and leaves to peft what is more than plain LoRA."""
 
 import copy
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -17,20 +16,7 @@ from torch.distributed.fsdp import fully_shard
 from transformers import GPT2Config, GPT2LMHeadModel
 from transformers.pytorch_utils import Conv1D
 
-from kto_recipes.trainer.fused_lora import _say, fuse_lora
-
-
-@pytest.fixture(autouse=True)
-def said(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
-    """What the layers said, none of it in an earlier test."""
-    _say.cache_clear()
-    lines: list[str] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: lines.append(record.getMessage())
-    logger = logging.getLogger("kto_recipes.trainer.fused_lora")
-    logger.addHandler(handler)
-    yield lines
-    logger.removeHandler(handler)
+from kto_recipes.trainer.fused_lora import fuse_lora
 
 
 def two(adapter: LoraConfig | None = None, **more: Any) -> tuple[Any, Any]:
