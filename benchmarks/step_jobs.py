@@ -33,8 +33,6 @@ ROWS = 4620  # of HH-RLHF's harmless-base test; buckets are the closer the more 
 LORA_RANK = 8
 DRAWS = 3000
 EPOCHS = 3
-# Supervised fine-tuning has peft's own layers, and no reference.
-AS_IN_SFT = {"precompute_ref": False, "fused_lora": False}
 # Of the loss of one batch in float32, stock against ours.
 LOSS_TOLERANCE = 8e-7
 # How far the weights are moved from the reference: an adapter's, and all.
@@ -74,8 +72,8 @@ def measured(plan: Plan, on_batch: Callable[[int, int], None]) -> dict[str, Any]
         jobs[name] = _step(plan, trainer)
         if trainer.precompute_ref_logps:
             jobs[f"{name}, pass"] = Job(_reference_pass(trainer), trainer.model, jobs[name].batches)
-    sft = _trainer(plan, FastKTOTrainer, bucketed, no_cache(**AS_IN_SFT)).model
-    jobs["sft"] = Job(_sft_step(sft), sft, jobs["ours"].batches)
+    # with peft's own layers, which supervised fine-tuning has as well
+    jobs["sft"] = Job(_sft_step(stock.model), stock.model, jobs["ours"].batches)
     differences = {name: _loss_difference(stock, trainer, jobs[name]) for name, trainer in trainers.items()}
     samples = _samples(jobs, plan.alternations, on_batch)
     return {

@@ -163,6 +163,12 @@ def step(trainer: KTOTrainer, inputs: dict[str, Any]) -> dict[str, Any]:
     return {"loss": loss.item(), "gradients": gradients, **logged}
 
 
+def distance(found: dict[str, torch.Tensor], exact: dict[str, torch.Tensor]) -> float:
+    """Squares of what gradients are off by, each in parts of its own size, on average."""
+    off = [(found[name].double() - value).square().sum() / value.square().sum() for name, value in exact.items()]
+    return float(torch.stack(off).mean())
+
+
 @contextmanager
 def forwards(model: Any) -> Iterator[list[int]]:
     """Counts the forward passes of a causal model: one entry each, its number of rows."""

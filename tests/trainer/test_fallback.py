@@ -11,6 +11,7 @@ from datasets import IterableDataset
 from peft import PrefixTuningConfig
 from small_trainers import (
     WEIGHTS,
+    distance,
     new_ours,
     new_stock,
     small_arguments,
@@ -263,15 +264,9 @@ def test_4_bit_weights_give_gradients_as_near_the_exact_ones_as_trls(
     for inputs in ours.get_train_dataloader():
         found, trls, exactly = (step(trainer, inputs) for trainer in (ours, stock, exact))
         assert found["loss"] == pytest.approx(exactly["loss"], abs=1e-2)
-        off = [_distance(each["gradients"], exactly["gradients"]) for each in (found, trls)]
+        off = [distance(each["gradients"], exactly["gradients"]) for each in (found, trls)]
         assert off[0] < 1.1 * off[1] < 0.1
     assert said == []
-
-
-def _distance(found: dict[str, torch.Tensor], exact: dict[str, torch.Tensor]) -> float:
-    """Squares of what gradients are off by, each in parts of its own size, on average."""
-    off = [(found[name].double() - value).square().sum() / value.square().sum() for name, value in exact.items()]
-    return float(torch.stack(off).mean())
 
 
 def test_an_evaluation_leaves_4_bit_weights_trainable(tmp_path: Path, quantized: Callable) -> None:

@@ -38,7 +38,8 @@ EVERY_SETTING = {
     "file order": {"length_buckets": False},
     "prompts once": {"prefix_kl": True},
     "prompts once, live reference": {"prefix_kl": True, "precompute_ref": False},
-    "nothing": {"precompute_ref": False, "fused_logps": False, "length_buckets": False},
+    "peft's layers": {"fused_lora": False},
+    "nothing": {"precompute_ref": False, "fused_logps": False, "length_buckets": False, "fused_lora": False},
 }
 NAMES = [
     "kl",

@@ -10,7 +10,7 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners import lora
-from small_trainers import move_apart, new_ours, new_stock, small_lora, small_model, step, text_rows
+from small_trainers import distance, move_apart, new_ours, small_lora, small_model, step, text_rows
 from torch import distributed, nn
 from torch.distributed.fsdp import fully_shard
 from transformers import GPT2Config, GPT2LMHeadModel
@@ -88,8 +88,7 @@ def test_in_bfloat16_it_is_nearer_the_exact_values_than_pefts() -> None:
     off = {}
     for name, model in (("theirs", theirs), ("ours", ours)):
         logits, gradients = passed(model, IDS)
-        squares = [(gradients[key] - value).square().sum() / value.square().sum() for key, value in exact[1].items()]
-        off[name] = float((logits - exact[0]).norm()), float(sum(squares))
+        off[name] = float((logits - exact[0]).norm()), distance(gradients, exact[1])
     assert off["ours"][0] < off["theirs"][0]
     assert off["ours"][1] < off["theirs"][1]
 
@@ -231,16 +230,11 @@ def test_weights_that_fsdp_gathers_are_read_where_they_are_whole(one_rank: None,
 
 
 @pytest.mark.parametrize("fused", [False, True])
-def test_the_setting_decides_and_a_step_is_trls(tmp_path: Path, fused: bool) -> None:
+def test_the_setting_decides(tmp_path: Path, fused: bool) -> None:
+    """That a step is TRL's either way is among the settings of test_fast.py."""
     ours = new_ours(tmp_path, {"fused_lora": fused}, train_dataset=text_rows(12))
-    stock = new_stock(tmp_path, ours.train_dataset)
     inputs = next(iter(ours.get_train_dataloader()))
-    expected = step(stock, inputs)
     assert (products(ours.model, lambda: step(ours, inputs)) > 0) is fused
-    found = step(ours, inputs)
-    assert found["loss"] == pytest.approx(expected["loss"], abs=8e-7)
-    for name, gradient in expected["gradients"].items():
-        torch.testing.assert_close(found["gradients"][name], gradient, atol=3e-6, rtol=1e-4, msg=name)
 
 
 def test_a_frozen_adapter_as_reference_rounds_as_the_policy_does(tmp_path: Path) -> None:
