@@ -12,7 +12,16 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset, concatenate_datasets
-from kto_bench import arguments, arranged, blocks_of, hh_lengths, new_trainer, no_cache, number_tokenizer, text_rows
+from kto_bench import (
+    arguments,
+    arranged,
+    as_in_recipes,
+    blocks_of,
+    hh_lengths,
+    new_trainer,
+    number_tokenizer,
+    text_rows,
+)
 from torch import nn
 from transformers import PreTrainedModel, PrinterCallback
 from trl import KTOTrainer
@@ -86,7 +95,7 @@ class Machine:
         if side == "stock":
             trainer = new_trainer(_TimedStock, base, text, args, self.lora)
         else:  # the rows are in buckets already; without its sampler the first step is the one meant to be first
-            trainer = new_trainer(_TimedOurs, base, ours, args, self.lora, no_cache(length_buckets=False))
+            trainer = new_trainer(_TimedOurs, base, ours, args, self.lora, as_in_recipes(length_buckets=False))
         trainer.remove_callback(PrinterCallback)
         trainer.train()
         found = _figures(trainer, self.is_cuda)

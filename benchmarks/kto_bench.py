@@ -120,13 +120,14 @@ def new_trainer(
 
 def arranged(rows: Dataset, args: KTOConfig, settings: TrainerSettings | None = None) -> Dataset:
     """`rows` tokenized, ordered and paired by our trainer. Taken in part, its blocks are kept as they are."""
-    settings = (settings or no_cache()).model_copy(update={"precompute_ref": False})
+    settings = (settings or as_in_recipes()).model_copy(update={"precompute_ref": False})
     tiny = LlamaForCausalLM(LlamaConfig(vocab_size=TOKENS, hidden_size=8, num_hidden_layers=1, num_attention_heads=1))
     return new_trainer(FastKTOTrainer, tiny, rows, args, 1, settings).train_dataset
 
 
-def no_cache(**settings: bool) -> TrainerSettings:
-    return TrainerSettings(ref_cache_dir=None, **settings)
+def as_in_recipes(**changes: bool) -> TrainerSettings:
+    """What the recipes train with, changed; nothing is kept for a second run."""
+    return TrainerSettings(**{"ref_cache_dir": None, "prefix_kl": True, **changes})
 
 
 def perturb(trainer: KTOTrainer, scale: float) -> None:

@@ -3,10 +3,10 @@
     python benchmarks/kto_gpu.py --minutes 8
 
 Llama 3.1 8B and Qwen2.5 3B in shape, with random weights made on the GPU: LoRA on bfloat16 weights and, where
-bitsandbytes is installed, on 4-bit ones; gradient checkpointing; rows as long as HH-RLHF's (twice as long at 2,048
-tokens), and rows that are all as long as may be, for the memory. Needs TRL, not Axolotl, and no network. Out of memory
-is a result. Writes benchmarks/results/kto_gpu.json after every training. --quick tries all of this in miniature, on a
-CPU if there is no GPU.
+bitsandbytes is installed, on 4-bit ones; ours with the recipes' settings; gradient checkpointing; rows as long as
+HH-RLHF's (twice as long at 2,048 tokens), and rows that are all as long as may be, for the memory. Needs TRL, not
+Axolotl, and no network. Out of memory is a result. Writes benchmarks/results/kto_gpu.json after every training. --quick
+tries all of this in miniature, on a CPU if there is no GPU.
 """
 
 import time

@@ -92,7 +92,7 @@ def _measured(side: str, quick: bool) -> dict[str, Any]:
     quiet()
     import numpy as np
     import torch
-    from kto_bench import arguments, arranged, blocks_of, new_trainer, no_cache, perturb, small_llama, text_rows
+    from kto_bench import arguments, arranged, as_in_recipes, blocks_of, new_trainer, perturb, small_llama, text_rows
     from trl import KTOTrainer
 
     from kto_recipes.trainer import FastKTOTrainer
@@ -101,7 +101,7 @@ def _measured(side: str, quick: bool) -> dict[str, Any]:
     tokens = QUICK_TOKENS if quick else TOKENS
     lengths = np.full(BATCH, tokens * 3 // 4), np.full(BATCH, tokens // 4)
     rows = arranged(text_rows(*lengths, np.arange(BATCH) % 2 == 0, seed=0), arguments(BATCH))
-    kind, settings = (KTOTrainer, None) if side == "stock" else (FastKTOTrainer, no_cache())
+    kind, settings = (KTOTrainer, None) if side == "stock" else (FastKTOTrainer, as_in_recipes())
     if side == "stock":
         rows = rows.select_columns(["prompt", "completion", "label"])
     model = small_llama(QUICK_MODEL if quick else MODEL)

@@ -14,10 +14,10 @@ from datasets import Dataset, concatenate_datasets
 from kto_bench import (
     arguments,
     arranged,
+    as_in_recipes,
     blocks_of,
     hh_lengths,
     new_trainer,
-    no_cache,
     over,
     perturb,
     small_llama,
@@ -66,7 +66,7 @@ def measured(plan: Plan, on_batch: Callable[[int, int], None]) -> dict[str, Any]
     stock = _trainer(plan, KTOTrainer, random)
     jobs, trainers = {"stock": _step(plan, stock)}, {}
     for name, changes in plan.variants.items():
-        settings = no_cache(**changes)
+        settings = as_in_recipes(**changes)
         rows = bucketed if settings.length_buckets else random
         trainer = trainers[name] = _trainer(plan, FastKTOTrainer, rows, settings)
         jobs[name] = _step(plan, trainer)

@@ -148,12 +148,6 @@ def test_a_weight_of_0_is_a_trap_without_the_plugin_and_respected_with_it(tmp_pa
     assert checks_of(written(tmp_path, KTO, **{key: 0})) == []
 
 
-def test_the_mismatched_pass_on_the_prompts_keys_needs_them_kept(tmp_path: Path) -> None:
-    settings = {"kto": {"prefix_kl": True}}
-    assert checks_of(written(tmp_path, KTO, **settings, gradient_checkpointing=True)) == ["prefix_kl"]
-    assert checks_of(written(tmp_path, KTO, **settings)) == []
-
-
 def test_automatic_weights_beside_explicit_ones_are_a_problem(tmp_path: Path) -> None:
     settings = {"kto": {"auto_weights": True}}
     assert checks_of(written(tmp_path, KTO, **settings)) == ["auto_weights"]

@@ -17,7 +17,7 @@ from kto_recipes.recipe import fill_block, load_recipe
 from kto_recipes.recipe.cpu import for_cpu
 from kto_recipes.rows import write_jsonl
 from kto_recipes.stages.merge import merge_stage
-from kto_recipes.stages.train import train_stage
+from kto_recipes.stages.train import LOG, train_stage
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted(path.parent for path in ROOT.glob("recipes/*/kto.yaml"))
@@ -81,6 +81,7 @@ def test_the_recipe_trains_two_real_steps_a_stage_on_a_cpu(
     assert [log["step"] for log in losses] == [1, STEPS]
     assert losses[0]["loss"] == pytest.approx(0.5, abs=1e-3)
     assert all(log["grad_norm"] > 0 for log in losses)
+    assert " is not used: " not in (tmp_path / "kto" / LOG).read_text(), "the trainer leaves out what the recipe sets"
     assert _curve(tmp_path / "kto/runs", "train/loss") == [(log["step"], pytest.approx(log["loss"])) for log in losses]
 
 

@@ -5,18 +5,25 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from small_trainers import new_ours, new_stock, text_rows
+from small_trainers import checkpointed, new_ours, new_stock, text_rows
 from test_training import Kill, recorded
 from trl import KTOTrainer
 
 CHANGES = {"max_steps": -1, "ddp_backend": "gloo"}
 
 
-def beside_trl(folder: Path, rows: int, full: bool) -> dict[str, Any]:
-    """One epoch of ours, and of TRL's on the rows in the order in which ours took them."""
-    settings = {"log_entropy": True}
+def beside_trl(folder: Path, rows: int, kind: str) -> dict[str, Any]:
+    """One epoch of ours, and of TRL's on the rows in the order in which ours took them.
+
+    Args:
+        kind: lora, full, or recipe: LoRA as in the recipes, where both passes share the prompts' checkpointed run.
+    """
+    full, as_recipe = kind == "full", kind == "recipe"
+    settings = {"log_entropy": True, "prefix_kl": as_recipe}
     changes = {**CHANGES, "num_train_epochs": 1}
-    ours = new_ours(folder, settings, full, train_dataset=text_rows(rows), changes=changes)
+    ours = new_ours(
+        folder, settings, full, train_dataset=text_rows(rows), changes=changes | (checkpointed() if as_recipe else {})
+    )
     as_taken = ours.train_dataset.select(list(ours._get_train_sampler()))
     stock = new_stock(folder, as_taken, full, changes=changes)
     return {"ours": trained(ours), "trl": trained(stock)}
@@ -54,7 +61,7 @@ def resumed(folder: Path) -> dict[str, Any]:
 
 if __name__ == "__main__":
     target, task, *rest = sys.argv[1:]
-    result = resumed(Path(target)) if task == "resumed" else beside_trl(Path(target), int(rest[0]), rest[1] == "full")
+    result = resumed(Path(target)) if task == "resumed" else beside_trl(Path(target), int(rest[0]), rest[1])
     import torch.distributed
 
     rank = torch.distributed.get_rank()

@@ -163,6 +163,18 @@ def step(trainer: KTOTrainer, inputs: dict[str, Any]) -> dict[str, Any]:
     return {"loss": loss.item(), "gradients": gradients, **logged}
 
 
+def checkpointed(reentrant: bool = False) -> dict[str, Any]:
+    """Arguments."""
+    return {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": reentrant}}
+
+
+def as_train_would(trainer: KTOTrainer) -> None:
+    """Turns checkpoints on, which Trainer.train does."""
+    trainer.model.gradient_checkpointing_enable(trainer.args.gradient_checkpointing_kwargs)
+    trainer.model.enable_input_require_grads()
+    assert trainer.model.is_gradient_checkpointing
+
+
 def distance(found: dict[str, torch.Tensor], exact: dict[str, torch.Tensor]) -> float:
     """Squares of what gradients are off by, each in parts of its own size, on average."""
     off = [(found[name].double() - value).square().sum() / value.square().sum() for name, value in exact.items()]

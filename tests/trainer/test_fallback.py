@@ -11,6 +11,8 @@ from datasets import IterableDataset
 from peft import PrefixTuningConfig
 from small_trainers import (
     WEIGHTS,
+    as_train_would,
+    checkpointed,
     distance,
     new_ours,
     new_stock,
@@ -35,6 +37,8 @@ from transformers import (
     Gemma2ForCausalLM,
     Gemma3ForCausalLM,
     Gemma3TextConfig,
+    GPT2Config,
+    GPT2LMHeadModel,
     GPTNeoConfig,
     GraniteConfig,
     GraniteForCausalLM,
@@ -175,6 +179,22 @@ NO_PREFIX = {
 def test_where_a_prompts_keys_cannot_be_used_again_the_reason_is_said(config: Any, adapters: Any, reason: str) -> None:
     assert why_no_prefix(config, adapters) == reason
     assert why_no_prefix(MistralConfig(sliding_window=None), (small_lora(),)) is None
+
+
+def test_a_model_that_leaves_no_keys_at_its_checkpoints_runs_the_prompts_twice(tmp_path: Path, said: list[str]) -> None:
+    model = partial(small_model, kind=GPT2LMHeadModel, config=GPT2Config, n_head=4, n_layer=2)
+    ours = new_ours(tmp_path, {"prefix_kl": True}, full=True, model=model, changes=checkpointed())
+    stock = new_stock(tmp_path, ours.train_dataset, full=True, model=model)
+    assert said == []
+    as_train_would(ours)
+    for inputs in list(ours.get_train_dataloader())[:2]:
+        found, expected = step(ours, inputs), step(stock, inputs)
+        assert found["loss"] == pytest.approx(expected["loss"], abs=8e-7)
+        assert found["kl"] == pytest.approx(expected["kl"], abs=7e-5)
+    assert said == [
+        "prefix_kl is not used: the model does not give back the keys of all its layers; each pass runs the prompts "
+        "itself"
+    ]
 
 
 def test_a_stream_keeps_its_order_and_trls_pairs_and_says_so(tmp_path: Path, said: list[str]) -> None:

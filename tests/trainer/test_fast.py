@@ -1,5 +1,6 @@
 """The fast trainer computes what TRL's does: loss, reference point, rewards and gradients of the same batches."""
 
+import gc
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -8,7 +9,18 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset
-from small_trainers import WEIGHTS, new_ours, new_stock, small_lora, small_model, small_tokenizer, step, text_rows
+from small_trainers import (
+    WEIGHTS,
+    as_train_would,
+    checkpointed,
+    new_ours,
+    new_stock,
+    small_lora,
+    small_model,
+    small_tokenizer,
+    step,
+    text_rows,
+)
 from transformers import (
     BloomConfig,
     BloomForCausalLM,
@@ -25,6 +37,7 @@ from transformers import (
     Qwen2Config,
     Qwen2ForCausalLM,
 )
+from transformers.modeling_layers import GradientCheckpointingLayer
 from trl import KTOTrainer
 from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 
@@ -97,20 +110,45 @@ def test_tied_embeddings_get_the_gradients_of_both_their_uses(tmp_path: Path) ->
 
 
 @both_kinds
-def test_gradient_checkpointing_changes_nothing(tmp_path: Path, full: bool) -> None:
-    checkpointed = {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": False}}
-    plain = new_ours(tmp_path, full=full)
-    thrifty = new_ours(tmp_path, full=full, changes=checkpointed)
-    for trainer in (plain, thrifty):  # as Trainer.train would
-        if trainer.args.gradient_checkpointing:
-            trainer.model.gradient_checkpointing_enable(trainer.args.gradient_checkpointing_kwargs)
-    assert thrifty.model.is_gradient_checkpointing
+@pytest.mark.parametrize("reentrant", [False, True], ids=["", "reentrant"])
+@pytest.mark.parametrize("settings", [{}, {"prefix_kl": True}], ids=["", "prompts once"])
+def test_gradient_checkpointing_changes_nothing(
+    tmp_path: Path, said: list[str], full: bool, reentrant: bool, settings: dict
+) -> None:
+    plain = new_ours(tmp_path, settings, full)
+    thrifty = new_ours(tmp_path, settings, full, changes=checkpointed(reentrant))
+    as_train_would(thrifty)
     assert thrifty.train_dataset["ref_logps"] == plain.train_dataset["ref_logps"]
     for inputs in list(plain.get_train_dataloader())[:2]:
         expected, found = step(plain, inputs), step(thrifty, inputs)
         assert found["loss"] == pytest.approx(expected["loss"], abs=1e-12)
+        assert found["kl"] == pytest.approx(expected["kl"], abs=1e-10)
         for name, gradient in expected["gradients"].items():
             torch.testing.assert_close(found["gradients"][name], gradient, atol=1e-10, rtol=1e-8, msg=name)
+    assert said == []
+
+
+def test_checkpoints_hold_no_keys_for_the_backward_pass_and_are_as_they_were(tmp_path: Path) -> None:
+    ours = new_ours(tmp_path, {"prefix_kl": True}, changes=checkpointed())
+    as_train_would(ours)
+    layers = [module for module in ours.model.modules() if isinstance(module, GradientCheckpointingLayer)]
+    inputs = next(iter(ours.get_train_dataloader()))
+    loss = ours.compute_loss(ours.model.train(), inputs)
+    rows, tokens = inputs["input_ids"].shape
+    config = ours.model.config
+    kept = (rows, config.num_key_value_heads, tokens, config.hidden_size // config.num_attention_heads)
+    assert tensors_of(kept) == []
+    held: list[list[torch.Tensor]] = []
+    last_to_learn = layers[0].self_attn.q_proj.lora_A["default"].weight
+    last_to_learn.register_post_accumulate_grad_hook(lambda _: held.append(tensors_of(kept)))
+    loss.backward()  # which makes the keys again, layer by layer
+    assert held == [[]]
+    assert not any(layer._can_checkpoint_with_cache for layer in layers)
+
+
+def tensors_of(shape: tuple[int, ...]) -> list[torch.Tensor]:
+    gc.collect()
+    return [each for each in gc.get_objects() if isinstance(each, torch.Tensor) and each.shape == shape]
 
 
 # --- padding ------------------------------------------------------------------------------------------------
@@ -144,7 +182,7 @@ def test_a_row_without_a_prompt_begins_with_a_token_that_nothing_foretells() -> 
     rows = [empty | {"KL_completion_ids": [10, 11]}, other | {"KL_completion_ids": [7, 8, 9]}]
     batch = DataCollatorForUnpairedPreference(0, max_length=64)([row | {"label": True} for row in rows])
     head = model.get_output_embeddings()
-    together = score_both(model, head, batch)
+    together = score_both(model, head, batch, 2)
     for found, prefix in zip(together, ("", "KL_"), strict=False):
         torch.testing.assert_close(found, score(model, head, batch, prefix)[0], atol=1e-10, rtol=0)
 

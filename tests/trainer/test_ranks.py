@@ -37,7 +37,7 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[dict[s
     return start
 
 
-@pytest.mark.parametrize(("rows", "kind"), [(24, "lora"), (22, "lora"), (24, "full")])
+@pytest.mark.parametrize(("rows", "kind"), [(24, "lora"), (22, "lora"), (24, "full"), (24, "recipe")])
 def test_two_processes_learn_and_say_what_they_do_under_trl(ranks: Callable, rows: int, kind: str) -> None:
     found = ranks("beside_trl", rows, kind)
     ours, theirs = ([rank[side] for rank in found] for side in ("ours", "trl"))

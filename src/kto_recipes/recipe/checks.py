@@ -203,11 +203,6 @@ def _reference_traps(recipe: dict[str, Any]) -> Iterator[Problem]:
             "gradients); let the plugin compute it once (kto: {precompute_ref: true}), set adapter: lora, or accept "
             "it with kto: {allow: [adapter]}",
         )
-    if settings.get("prefix_kl") and recipe.get("gradient_checkpointing"):
-        yield Problem(
-            "prefix_kl",
-            "kto.prefix_kl needs the keys and values that gradient_checkpointing throws away; turn one of the two off",
-        )
     if settings.get("auto_weights") and any(recipe.get(key) is not None for key in _WEIGHTS):
         yield Problem("auto_weights", "auto_weights beside explicit kto_…_weight: say one of the two")
 

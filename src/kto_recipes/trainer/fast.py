@@ -22,7 +22,14 @@ from trl.trainer.utils import use_adapter
 from kto_recipes.prepare.weights import suggest
 from kto_recipes.trainer import order, reference
 from kto_recipes.trainer.arrange import arranged, class_counts, refuse_bad_rows
-from kto_recipes.trainer.fitting import keep_trainable, refuse_moved_base, why_no_prefix, why_not_fused
+from kto_recipes.trainer.fitting import (
+    NO_KEYS,
+    keep_trainable,
+    layers_with_keys,
+    refuse_moved_base,
+    why_no_prefix,
+    why_not_fused,
+)
 from kto_recipes.trainer.fused_lora import fuse_lora
 from kto_recipes.trainer.logps import HeadCall
 from kto_recipes.trainer.loss import apo_zero_unpaired_losses, kto_losses
@@ -87,6 +94,7 @@ class FastKTO:
         if ref_model is None:
             refuse_moved_base([kwargs.get("peft_config"), *getattr(model, "peft_config", {}).values()])
         args.precompute_ref_log_probs = self.settings.precompute_ref
+        self._leaves_no_keys = False
         self._said: set[tuple[str, str]] = set()  # what was said not to hold
         self._kept = KTOMetrics()
         self._inner_of: WeakKeyDictionary[nn.Module, ref[nn.Module]] = WeakKeyDictionary()
@@ -237,7 +245,7 @@ class FastKTO:
             disable_gradient_checkpointing(self.model, self.args.gradient_checkpointing_kwargs),
             use_adapter(unwrapped, adapter_name=name) if is_adapter else nullcontext(),
         ):
-            logps, kl_logps, _ = self._scored(model, inputs, checkpointing=False)
+            logps, kl_logps, _ = self._scored(model, inputs)
         return logps, kl_logps
 
     # --- the loss -----------------------------------------------------------------------------------------
@@ -247,7 +255,7 @@ class FastKTO:
         if return_outputs or not self._is_fused(model):
             return super()._compute_loss(model, inputs, return_outputs)
         batch = {key: value.to(self.accelerator.device) for key, value in inputs.items()}
-        logps, kl_logps, call = self._scored(model, batch, checkpointing=self.args.gradient_checkpointing)
+        logps, kl_logps, call = self._scored(model, batch)
         if self.precompute_ref_logps:
             ref_logps, ref_kl_logps = batch["ref_logps"], batch.get("ref_KL_logps")
         else:
@@ -264,14 +272,18 @@ class FastKTO:
         self._kept.add(mode, BatchSums.of(batch, logps.detach(), ref_logps, call, self.beta), z0, self.accelerator)
         return losses.mean()
 
-    def _scored(self, model: Any, batch: Batch, *, checkpointing: bool) -> tuple[Tensor, Tensor | None, HeadCall]:
+    def _scored(self, model: Any, batch: Batch) -> tuple[Tensor, Tensor | None, HeadCall]:
         """log π(y|x) and, where there is a reference point, log π(y'|x) of the mismatched completions; [batch] each."""
-        head, with_entropy = self._head(model), self.settings.log_entropy
-        if self.calculate_KL and self.settings.prefix_kl and self._can_share_prompts(model, checkpointing):
-            return score_both(model, head, batch, with_entropy=with_entropy)
-        with torch.no_grad():
-            kl_logps = score(model, head, batch, "KL_")[0] if self.calculate_KL else None
-        logps, call = score(model, head, batch, with_entropy=with_entropy)
+        head, with_entropy, logps, kl_logps = self._head(model), self.settings.log_entropy, None, None
+        if self.calculate_KL and self.settings.prefix_kl and self._can_share_prompts(model):
+            layers = layers_with_keys(self._config(model))
+            logps, kl_logps, call = score_both(model, head, batch, layers, with_entropy=with_entropy)
+            self._leaves_no_keys = kl_logps is None
+        if self.calculate_KL and kl_logps is None:
+            with torch.no_grad():
+                kl_logps = score(model, head, batch, "KL_")[0]
+        if logps is None:
+            logps, call = score(model, head, batch, with_entropy=with_entropy)
         return logps, kl_logps, call
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -301,10 +313,9 @@ class FastKTO:
             reason = why_not_fused(self._head(model), self._config(model))
         return self._is_used("fused_logps", reason, "TRL's own log-probabilities are")
 
-    def _can_share_prompts(self, model: Any, checkpointing: bool) -> bool:
+    def _can_share_prompts(self, model: Any) -> bool:
         adapters = getattr(self._inner(model), "peft_config", {}).values()
-        reason = "gradient checkpointing keeps no keys" if checkpointing else None
-        reason = reason or why_no_prefix(self._config(model), adapters)
+        reason = NO_KEYS if self._leaves_no_keys else why_no_prefix(self._config(model), adapters)
         return self._is_used("prefix_kl", reason, "each pass runs the prompts itself")
 
     def _is_used(self, setting: str, reason: str | None, instead: str) -> bool:

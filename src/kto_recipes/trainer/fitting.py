@@ -29,6 +29,7 @@ _LOOKS_AHEAD = ("doge", "xlnet")
 _COUNTS_PLACES = ("gpt_neo", "mpt")
 # Models that give back no keys, not those of all layers, or in a cache of their own.
 _KEEPS_NO_KEYS = ("cpmant", "minimax", "mllama_text_model", "openai-gpt", "rwkv")
+NO_KEYS = "the model does not give back the keys of all its layers"
 # Rotary embeddings whose angles depend on the longest row of a pass.
 _ANGLES_BY_LENGTH = ("dynamic", "longrope")
 
@@ -51,7 +52,7 @@ def why_no_prefix(config: Any, adapters: Iterable[Any] = ()) -> str | None:
     if any(adapter.is_prompt_learning or getattr(adapter, "alora_invocation_tokens", None) for adapter in adapters):
         return "the adapter looks for its place in the prompt"
     if config.model_type in _KEEPS_NO_KEYS:
-        return "the model does not give back the keys of all its layers"
+        return NO_KEYS
     if config.model_type in _COUNTS_PLACES or getattr(config, "is_decoder", False):
         return "the model counts the places of its cache"
     rope = getattr(config, "rope_parameters", None) or {}
@@ -60,6 +61,11 @@ def why_no_prefix(config: Any, adapters: Iterable[Any] = ()) -> str | None:
     kinds = {type(layer).__name__ for layer in DynamicCache(config=config).layers}
     others = sorted(kinds - {DynamicLayer.__name__})  # a window's forgets, a recurrent layer's state has no places
     return f"the model's cache has layers of {', '.join(others)}" if others else None
+
+
+def layers_with_keys(config: Any) -> int:
+    """How many layers of a model have keys and values of their own."""
+    return len(DynamicCache(config=config).layers)
 
 
 def refuse_moved_base(adapters: Iterable[Any]) -> None:

@@ -1,10 +1,13 @@
 """Log-probabilities of a micro-batch's completions, matched and mismatched, through whatever wraps the model."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers.cache_utils import Cache, DynamicLayer
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from kto_recipes.trainer.logps import HeadCall, scoring_head
 
@@ -28,34 +31,38 @@ def score(
 
 
 def score_both(
-    model: Any, head: nn.Linear, batch: Batch, *, with_entropy: bool = False
-) -> tuple[Tensor, Tensor, HeadCall]:
+    model: Any, head: nn.Linear, batch: Batch, layers: int, *, with_entropy: bool = False
+) -> tuple[Tensor, Tensor | None, HeadCall]:
     """log π(y|x) and log π(y'|x), [batch] each, the prompts x run through the model once.
 
     The first pass leaves the prompt's keys and values, and the probability of y' first token; the second pass, without
-    gradient, runs the mismatched completions y' on them.
+    gradient, runs the mismatched completions y' on them. Where the model did not leave those of all its `layers`, there
+    is no second pass and none in the place of log π(y'|x).
     """
     prompts = batch["attention_mask"].sum(1) - batch["completion_mask"].sum(1)
     others, is_other = _mismatched_completions(batch, prompts)
     call = _call(batch["input_ids"], batch["completion_mask"], with_figures=True, with_entropy=with_entropy)
     call.first_of_other = others[:, 0]
-    with scoring_head(head, call):
-        output = model(input_ids=batch["input_ids"], past_key_values=_new_cache(), use_cache=True)
-    logps = _by_row(output.logits, call)
+    first_pass = Cache(layer_class_to_replicate=_FirstPass)
+    with scoring_head(head, call), _checkpoints_with_keys(model):
+        logps = model(input_ids=batch["input_ids"], past_key_values=first_pass, use_cache=False).logits
+    logps = _by_row(logps, call)
+    if [layer.is_initialized for layer in first_pass.layers] != [True] * layers:
+        return logps, None, call
 
     longest = int(prompts.max())
     columns = torch.arange(longest, device=prompts.device)
     rest = _call(others, is_other.long(), with_figures=False, with_entropy=False)
-    with torch.no_grad(), scoring_head(head, rest):
-        output = model(
+    with torch.no_grad(), scoring_head(head, rest), _checkpoints_with_keys(model):
+        other_logps = model(
             input_ids=others,
             attention_mask=torch.cat([columns < prompts[:, None], is_other], dim=1).long(),
             position_ids=prompts[:, None] + torch.arange(others.shape[1], device=prompts.device),
-            past_key_values=_without_gradient(output.past_key_values, longest),
-            use_cache=True,
-        )
+            past_key_values=Cache([layer.handed_on(longest) for layer in first_pass.layers]),
+            use_cache=False,
+        ).logits
     first = call.other_logps.masked_fill(prompts == 0, 0)  # nothing foretells a row's first token
-    return logps, first + _by_row(output.logits, rest), call
+    return logps, first + _by_row(other_logps, rest), call
 
 
 def _call(ids: Tensor, completion_mask: Tensor, *, with_figures: bool, with_entropy: bool) -> HeadCall:
@@ -77,24 +84,35 @@ def _mismatched_completions(batch: Batch, prompts: Tensor) -> tuple[Tensor, Tens
     return batch["KL_input_ids"].gather(1, at), columns < lengths[:, None]
 
 
-class _KeptLayer(DynamicLayer):
-    """Its first keys and values stay where the model made them: transformers copies them behind an empty tensor."""
+class _FirstPass(DynamicLayer):
+    """The keys and values of a layer's first call, without gradient and where the model made them.
+
+    Each call gets its own back: those that a checkpoint makes again in the backward pass come here as well.
+    """
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        if self.is_initialized:
-            return super().update(key_states, value_states, *args, **kwargs)
-        self.lazy_initialization(key_states, value_states)
-        self.keys, self.values = key_states, value_states
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+            self.keys, self.values = key_states.detach(), value_states.detach()
         return key_states, value_states
 
+    def handed_on(self, length: int) -> DynamicLayer:
+        """The first `length` positions as a layer that grows; nothing of them is held here any more."""
+        layer, empty = DynamicLayer(), self.keys.new_empty(0)
+        layer.lazy_initialization(self.keys, self.values)
+        layer.keys, layer.values = self.keys[:, :, :length], self.values[:, :, :length]
+        self.keys, self.values = empty, empty
+        return layer
 
-def _new_cache() -> Cache:
-    return Cache(layer_class_to_replicate=_KeptLayer)
 
-
-def _without_gradient(cache: Cache, length: int) -> Cache:
-    """The keys and values of the first `length` positions, apart from the graph that the loss goes back through."""
-    prompts = _new_cache()
-    for number, layer in enumerate(cache.layers):
-        prompts.update(layer.keys[:, :, :length].detach(), layer.values[:, :, :length].detach(), number)
-    return prompts
+@contextmanager
+def _checkpoints_with_keys(model: nn.Module) -> Iterator[None]:
+    """Checkpointed layers take a cache; they leave it out otherwise, as running them again would fill it twice."""
+    layers = [each for each in model.modules() if isinstance(each, GradientCheckpointingLayer)]
+    for layer in layers:
+        layer._can_checkpoint_with_cache = True
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer._can_checkpoint_with_cache

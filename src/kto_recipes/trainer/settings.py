@@ -40,7 +40,8 @@ class TrainerSettings(BaseModel):
     prefix_kl: bool = Field(
         default=False,
         description="The mismatched pass runs on the keys and values that the matched one made of the prompt. Saves "
-        "the prompts of one pass; training cannot use it with gradient checkpointing, which keeps no keys.",
+        "the prompts of one pass; with gradient checkpointing costs the memory of those keys and values until that "
+        "pass is over, before the backward pass (2 GB for Llama 3.1 8B and 16,384 tokens).",
     )
     auto_weights: bool = Field(
         default=False,
