@@ -329,10 +329,7 @@ class FastKTO:
         return self._inner(model).config.get_text_config()
 
     def _inner(self, model: Any) -> Any:
-        """The model inside of what wraps it, found once: accelerate looks at every module each time, and reads torch's
-        version from its package; 3 ms for 32 layers with LoRA, five times a micro-batch. Not kept alive here: a
-        reference model is let go of when it is not needed any more.
-        """
+        """The model inside of what wraps it, not kept alive here; accelerate takes 3 ms to find it among 32 layers."""
         inner = self._inner_of[model]() if model in self._inner_of else None
         if inner is None:
             inner = self.accelerator.unwrap_model(model)

@@ -44,25 +44,34 @@ def score_both(
     call = _call(batch["input_ids"], batch["completion_mask"], with_figures=True, with_entropy=with_entropy)
     call.first_of_other = others[:, 0]
     first_pass = Cache(layer_class_to_replicate=_FirstPass)
-    with scoring_head(head, call), _checkpoints_with_keys(model):
-        logps = model(input_ids=batch["input_ids"], past_key_values=first_pass, use_cache=False).logits
-    logps = _by_row(logps, call)
-    if [layer.is_initialized for layer in first_pass.layers] != [True] * layers:
-        return logps, None, call
+    with _checkpoints_with_keys(model):
+        with scoring_head(head, call):
+            logps = model(input_ids=batch["input_ids"], past_key_values=first_pass, use_cache=False).logits
+        logps = _by_row(logps, call)
+        if [layer.is_initialized for layer in first_pass.layers] != [True] * layers:
+            return logps, None, call
+        rest = _second_pass(model, head, others, is_other, prompts, first_pass)
+    first = call.other_logps.masked_fill(prompts == 0, 0)  # nothing foretells a row's first token
+    return logps, first + rest, call
 
+
+@torch.no_grad()
+def _second_pass(
+    model: Any, head: nn.Linear, others: Tensor, is_other: Tensor, prompts: Tensor, first_pass: Cache
+) -> Tensor:
+    """log p of the completions `others` [batch, tokens] from their second token on, after `prompts` tokens; [batch]."""
     longest = int(prompts.max())
     columns = torch.arange(longest, device=prompts.device)
-    rest = _call(others, is_other.long(), with_figures=False, with_entropy=False)
-    with torch.no_grad(), scoring_head(head, rest), _checkpoints_with_keys(model):
-        other_logps = model(
+    call = _call(others, is_other.long(), with_figures=False, with_entropy=False)
+    with scoring_head(head, call):
+        logps = model(
             input_ids=others,
             attention_mask=torch.cat([columns < prompts[:, None], is_other], dim=1).long(),
             position_ids=prompts[:, None] + torch.arange(others.shape[1], device=prompts.device),
             past_key_values=Cache([layer.handed_on(longest) for layer in first_pass.layers]),
             use_cache=False,
         ).logits
-    first = call.other_logps.masked_fill(prompts == 0, 0)  # nothing foretells a row's first token
-    return logps, first + _by_row(other_logps, rest), call
+    return _by_row(logps, call)
 
 
 def _call(ids: Tensor, completion_mask: Tensor, *, with_figures: bool, with_entropy: bool) -> HeadCall:
