@@ -26,7 +26,7 @@ MEASURES = {
     "style_sampled": "replies in the persona's style",
     "train_s": "training, CPU seconds",
 }
-# Our trainer's settings by the name of a training; TRL's trainer has none.
+# What changes of the recipes' settings by the name of a training; TRL's trainer has none.
 KINDS: dict[str, dict[str, bool] | None] = {"stock": None, "fast": {}, "no buckets": {"length_buckets": False}}
 OURS = [kind for kind in KINDS if kind != "stock"]
 
@@ -85,6 +85,7 @@ def _trained(demo: Path, kind: str, seed: int, steps: int | None) -> tuple[Any, 
     """The trained model, adapter included, and the CPU seconds that training took."""
     import torch
     from datasets import Dataset
+    from kto_bench import as_in_recipes
     from peft import LoraConfig
     from transformers import set_seed
     from trl import KTOConfig, KTOTrainer
@@ -93,7 +94,7 @@ def _trained(demo: Path, kind: str, seed: int, steps: int | None) -> tuple[Any, 
     from kto_recipes.generation import load
     from kto_recipes.recipe import load_recipe
     from kto_recipes.rows import read_kto
-    from kto_recipes.trainer import FastKTOTrainer, TrainerSettings
+    from kto_recipes.trainer import FastKTOTrainer
 
     recipe = load_recipe(demo / "kto.yaml")
     loaded = load(str(recipe["base_model"]), recipe)
@@ -121,7 +122,7 @@ def _trained(demo: Path, kind: str, seed: int, steps: int | None) -> tuple[Any, 
         disable_tqdm=True,
     )
     changes = KINDS[kind]
-    more = {} if changes is None else {"settings": TrainerSettings(ref_cache_dir=None, **changes)}
+    more = {} if changes is None else {"settings": as_in_recipes(**changes)}
     started = time.process_time()
     trainer = (KTOTrainer if changes is None else FastKTOTrainer)(
         loaded.model,

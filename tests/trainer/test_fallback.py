@@ -54,6 +54,7 @@ from transformers import (
     set_seed,
     xLSTMConfig,
 )
+from transformers.integrations import HfDeepSpeedConfig
 from trl import KTOTrainer
 from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 
@@ -191,10 +192,24 @@ def test_a_model_that_leaves_no_keys_at_its_checkpoints_runs_the_prompts_twice(t
         found, expected = step(ours, inputs), step(stock, inputs)
         assert found["loss"] == pytest.approx(expected["loss"], abs=8e-7)
         assert found["kl"] == pytest.approx(expected["kl"], abs=7e-5)
+        for name, gradient in expected["gradients"].items():
+            torch.testing.assert_close(found["gradients"][name], gradient, atol=3e-6, rtol=1e-4, msg=name)
     assert said == [
         "prefix_kl is not used: the model does not give back the keys of all its layers; each pass runs the prompts "
         "itself"
     ]
+
+
+def test_with_zero_3_each_pass_runs_the_prompts_itself(tmp_path: Path, said: list[str]) -> None:
+    """A layer's count of gradients to come begins anew in the pass without any, and does not come to 0 (0.18.9)."""
+    ours = new_ours(tmp_path, {"prefix_kl": True})
+    stock = new_stock(tmp_path, ours.train_dataset)
+    zero_3 = HfDeepSpeedConfig({"zero_optimization": {"stage": 3}})
+    assert zero_3.is_zero3()
+    inputs = next(iter(ours.get_train_dataloader()))
+    assert step(ours, inputs)["loss"] == pytest.approx(step(stock, inputs)["loss"], abs=8e-7)
+    reason = "after a pass without gradient ZeRO-3 would keep layers whole through the backward pass"
+    assert said == [f"prefix_kl is not used: {reason}; each pass runs the prompts itself"]
 
 
 def test_a_stream_keeps_its_order_and_trls_pairs_and_says_so(tmp_path: Path, said: list[str]) -> None:

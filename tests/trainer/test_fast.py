@@ -41,7 +41,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from trl import KTOTrainer
 from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 
-from kto_recipes.trainer import FastKTOTrainer
+from kto_recipes.trainer import FastKTOTrainer, scoring
 from kto_recipes.trainer.scoring import score, score_both
 
 EVERY_SETTING = {
@@ -128,27 +128,37 @@ def test_gradient_checkpointing_changes_nothing(
     assert said == []
 
 
-def test_checkpoints_hold_no_keys_for_the_backward_pass_and_are_as_they_were(tmp_path: Path) -> None:
+def test_checkpoints_hold_no_keys_for_the_backward_pass_and_are_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the passes they are there, and nothing else has four dimensions."""
+    between: list[int] = []
+
+    def watched(*given: Any) -> torch.Tensor:
+        between.append(len(keys_and_values()))
+        return second_pass(*given)
+
     ours = new_ours(tmp_path, {"prefix_kl": True}, changes=checkpointed())
     as_train_would(ours)
+    second_pass = scoring._second_pass
+    monkeypatch.setattr(scoring, "_second_pass", watched)
     layers = [module for module in ours.model.modules() if isinstance(module, GradientCheckpointingLayer)]
-    inputs = next(iter(ours.get_train_dataloader()))
-    loss = ours.compute_loss(ours.model.train(), inputs)
-    rows, tokens = inputs["input_ids"].shape
-    config = ours.model.config
-    kept = (rows, config.num_key_value_heads, tokens, config.hidden_size // config.num_attention_heads)
-    assert tensors_of(kept) == []
+    loss = ours.compute_loss(ours.model.train(), next(iter(ours.get_train_dataloader())))
+    assert between == [2 * len(layers)]
+    assert keys_and_values() == []
     held: list[list[torch.Tensor]] = []
     last_to_learn = layers[0].self_attn.q_proj.lora_A["default"].weight
-    last_to_learn.register_post_accumulate_grad_hook(lambda _: held.append(tensors_of(kept)))
+    last_to_learn.register_post_accumulate_grad_hook(lambda _: held.append(keys_and_values()))
     loss.backward()  # which makes the keys again, layer by layer
     assert held == [[]]
     assert not any(layer._can_checkpoint_with_cache for layer in layers)
 
 
-def tensors_of(shape: tuple[int, ...]) -> list[torch.Tensor]:
+def keys_and_values() -> list[torch.Tensor]:
+    """[rows, heads, tokens, size] each, of however many rows and tokens."""
     gc.collect()
-    return [each for each in gc.get_objects() if isinstance(each, torch.Tensor) and each.shape == shape]
+    tensors = [each for each in gc.get_objects() if isinstance(each, torch.Tensor)]
+    return [each for each in tensors if each.dim() == 4]
 
 
 # --- padding ------------------------------------------------------------------------------------------------

@@ -1,10 +1,8 @@
 """Reference log-probabilities are computed once for the same reference and rows, and again for anything else."""
 
-import gc
 import logging
 import resource
 import shutil
-import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -59,20 +57,6 @@ def first(computed: tuple[Made, Path], tmp_path: Path) -> Made:
     """That trainer; what it kept is in this test's folder."""
     shutil.copytree(computed[1], tmp_path / "cache")
     return computed[0]
-
-
-def test_a_reference_model_that_was_given_is_read_and_let_go_of(made: Callable[..., Made]) -> None:
-    reference_model = small_model()
-    for weights in reference_model.parameters():
-        weights.data.mul_(1.1)
-    held = weakref.ref(reference_model)
-    given = made(peft_config=None, ref_model=reference_model)
-    assert given.passes == 0
-    assert given.values["ref_logps"] != made(peft_config=None).values["ref_logps"]
-    del reference_model
-    gc.collect()
-    assert held() is None
-    assert given.trainer.train().global_step == 3
 
 
 # --- hits ---------------------------------------------------------------------------------------------------

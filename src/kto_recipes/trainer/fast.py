@@ -14,6 +14,7 @@ from datasets import Dataset, IterableDataset, concatenate_datasets
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 from tqdm import tqdm
+from transformers.integrations import is_deepspeed_zero3_enabled
 from trl import KTOConfig, KTOTrainer
 from trl.models.utils import disable_gradient_checkpointing, prepare_deepspeed
 from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
@@ -99,8 +100,6 @@ class FastKTO:
         self._kept = KTOMetrics()
         self._inner_of: WeakKeyDictionary[nn.Module, ref[nn.Module]] = WeakKeyDictionary()
         super().__init__(model, ref_model, args, **kwargs)
-        if self.settings.precompute_ref:
-            self._let_go_of_reference()
         self._prepare_layers()
         if self.settings.auto_weights:
             self._set_weights()
@@ -200,7 +199,9 @@ class FastKTO:
             "rows": reference.rows_key(dataset, columns),
             "max_length": self.args.max_length,
             "autocast": str(self.accelerator.mixed_precision),
-            "fused_lora": self.settings.fused_lora,  # a frozen adapter may be part of the reference
+            # what rounds otherwise: with a frozen adapter in the reference, and the mismatched completions
+            "fused_lora": self.settings.fused_lora,
+            "prefix_kl": self.settings.prefix_kl,
         }
         shared = [key]
         broadcast_object_list(shared, from_process=0)  # with ZeRO-3 each rank sees its own shard of the weights
@@ -226,12 +227,6 @@ class FastKTO:
                 if value is not None:
                     found[column].append(self.accelerator.gather_for_metrics(value).float().cpu())
         return {column: torch.cat(values) for column, values in found.items() if values}
-
-    def _let_go_of_reference(self) -> None:
-        """TRL and accelerate hold on to a reference model that was given, which has nothing left to do."""
-        held = self.accelerator._models
-        held[:] = [model for model in held if model is not self.ref_model]
-        self.ref_model = None
 
     def compute_ref_log_probs(self, model: Any, inputs: dict[str, Any]) -> tuple[Tensor, Tensor | None]:
         """Log-probabilities of the completions and of the mismatched ones under the reference, [batch] each."""
@@ -315,7 +310,11 @@ class FastKTO:
 
     def _can_share_prompts(self, model: Any) -> bool:
         adapters = getattr(self._inner(model), "peft_config", {}).values()
-        reason = NO_KEYS if self._leaves_no_keys else why_no_prefix(self._config(model), adapters)
+        reason = why_no_prefix(self._config(model), adapters)
+        if is_deepspeed_zero3_enabled():
+            reason = "after a pass without gradient ZeRO-3 would keep layers whole through the backward pass"
+        elif self._leaves_no_keys:
+            reason = NO_KEYS
         return self._is_used("prefix_kl", reason, "each pass runs the prompts itself")
 
     def _is_used(self, setting: str, reason: str | None, instead: str) -> bool:

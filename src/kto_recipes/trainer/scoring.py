@@ -49,6 +49,8 @@ def score_both(
             logps = model(input_ids=batch["input_ids"], past_key_values=first_pass, use_cache=False).logits
         logps = _by_row(logps, call)
         if [layer.is_initialized for layer in first_pass.layers] != [True] * layers:
+            for layer in first_pass.layers:
+                layer.let_go()
             return logps, None, call
         rest = _second_pass(model, head, others, is_other, prompts, first_pass)
     first = call.other_logps.masked_fill(prompts == 0, 0)  # nothing foretells a row's first token
@@ -106,12 +108,17 @@ class _FirstPass(DynamicLayer):
         return key_states, value_states
 
     def handed_on(self, length: int) -> DynamicLayer:
-        """The first `length` positions as a layer that grows; nothing of them is held here any more."""
-        layer, empty = DynamicLayer(), self.keys.new_empty(0)
+        """The first `length` positions, as a layer that grows; this one lets go of all."""
+        layer = DynamicLayer()
         layer.lazy_initialization(self.keys, self.values)
         layer.keys, layer.values = self.keys[:, :, :length], self.values[:, :, :length]
-        self.keys, self.values = empty, empty
+        self.let_go()
         return layer
+
+    def let_go(self) -> None:
+        """Checkpoints hold the layer until the backward pass, and nothing with it."""
+        self.keys = self.values = torch.empty(0)
+        self.is_initialized = True
 
 
 @contextmanager

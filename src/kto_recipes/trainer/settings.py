@@ -41,7 +41,7 @@ class TrainerSettings(BaseModel):
         default=False,
         description="The mismatched pass runs on the keys and values that the matched one made of the prompt. Saves "
         "the prompts of one pass; with gradient checkpointing costs the memory of those keys and values until that "
-        "pass is over, before the backward pass (2 GB for Llama 3.1 8B and 16,384 tokens).",
+        "pass is over, before the backward pass (2 GB for Llama 3.1 8B and 16,384 tokens). Not with ZeRO-3.",
     )
     auto_weights: bool = Field(
         default=False,
