@@ -2,12 +2,13 @@
 
     python benchmarks/kto_step.py
     python benchmarks/kto_step.py --ablation --model body --model v32k
+    python benchmarks/kto_step.py --checkpointing
 
 Small Llamas in float32 on one thread, micro-batch 8, row lengths of HH-RLHF (hh_lengths.json). Ours has the recipes'
 settings. Stock has its rows in random order, ours in its buckets; their micro-batches alternate, so that what else the
 machine does hits both alike. An alternation is some micro-batches of each side, of all sizes, with as much padding and
 completion as all of them have; a figure is the median over alternations, with the lowest and the highest. Writes
-benchmarks/results/kto_step.json, --ablation kto_ablation.json.
+benchmarks/results/kto_step.json, --ablation kto_ablation.json, --checkpointing kto_checkpointing.json.
 """
 
 from pathlib import Path
@@ -35,6 +36,7 @@ def main(
     method: Annotated[list[str] | None, typer.Option(help="lora, full; both by default, v128k lora alone.")] = None,
     alternations: Annotated[int, typer.Option(min=2, help="How many.")] = 5,
     ablation: Annotated[bool, typer.Option(help="Each setting by itself as well.")] = False,
+    checkpointing: Annotated[bool, typer.Option(help="Gradient checkpointing, as in the recipes for GPUs.")] = False,
     quick: Annotated[bool, typer.Option(help="Few short rows, to see that it works; needs --out.")] = False,
     out: Annotated[Path | None, typer.Option(help="The results file.")] = None,
 ) -> None:
@@ -47,13 +49,16 @@ def main(
         for name in names or []:
             if name not in known:
                 raise UserError(f'--{option} "{name}": it is one of {", ".join(known)}')
+    in_part = quick or ablation or checkpointing
     configurations = [
         (name, how)
-        for name in model or (["body"] if quick or ablation else BATCHES)
-        for how in method or (["lora"] if quick or ablation or name == "v128k" else ["lora", "full"])
+        for name in model or (["body"] if in_part else BATCHES)
+        for how in method or (["lora"] if in_part or name == "v128k" else ["lora", "full"])
     ]
-    out = out or RESULTS / ("kto_ablation.json" if ablation else "kto_step.json")
-    found = _measure(configurations, 2 if quick else alternations, ablation, quick, out)
+    name = "kto_ablation" if ablation else "kto_checkpointing" if checkpointing else "kto_step"
+    how = {"variants": _variants(ablation), "checkpointing": checkpointing, "quick": quick}
+    how["alternations"] = 2 if quick else alternations
+    found = _measure(configurations, how, out or RESULTS / f"{name}.json")
     _print(found)
     agree = all(result["losses_agree"] for result in found)
     if not agree:
@@ -62,10 +67,8 @@ def main(
     raise SystemExit(0 if agree else 1)
 
 
-def _measure(
-    configurations: list[tuple[str, str]], alternations: int, ablation: bool, quick: bool, out: Path
-) -> list[dict[str, Any]]:
-    """Every configuration's figures, written to `out` after each of them."""
+def _measure(configurations: list[tuple[str, str]], how: dict[str, Any], out: Path) -> list[dict[str, Any]]:
+    """Every configuration's figures, measured as `how` says and written to `out` after each of them."""
     from kto_recipes.generation import quiet
 
     quiet()
@@ -77,18 +80,17 @@ def _measure(
     from kto_recipes.progress import progress_bar
 
     torch.set_num_threads(1)
-    variants = _variants(ablation)
     record = environment() | {"interval": "the lowest and the highest alternation"}
     found: list[dict[str, Any]] = []
     with progress_bar() as bar:
         for model, method in configurations:
             task = bar.add_task(f"{model} {method}", total=None, note="preparing")
-            batches = QUICK_BATCHES if quick else BATCHES[model]
+            plan = Plan(model, method, batches=QUICK_BATCHES if how["quick"] else BATCHES[model], **how)
 
             def advance(done: int, total: int, task: Any = task) -> None:
                 bar.update(task, completed=done, total=total, note="")
 
-            found.append(measured(Plan(model, method, alternations, batches, variants, quick), advance))
+            found.append(measured(plan, advance))
             write_json(out, record | {"configurations": found})
     return found
 

@@ -48,6 +48,7 @@ class Plan:
     alternations: int
     batches: int
     variants: dict[str, dict[str, bool]]
+    checkpointing: bool
     quick: bool
 
 
@@ -79,6 +80,7 @@ def measured(plan: Plan, on_batch: Callable[[int, int], None]) -> dict[str, Any]
     return {
         "model": plan.model,
         "method": plan.method,
+        "checkpointing": all(job.model.is_gradient_checkpointing for job in jobs.values()),
         "micro_batch_size": BATCH,
         "micro_batches": {name: sum(map(len, job.batches)) for name, job in jobs.items()},
         "padding": {name: _padding(job) for name, job in jobs.items() if name == "stock" or name in trainers},
@@ -140,17 +142,22 @@ def _all_rows(quick: bool) -> tuple[Dataset, np.ndarray, list[Dataset]]:
 
 def _trainer(plan: Plan, kind: type[KTOTrainer], rows: Dataset, settings: Any = None) -> KTOTrainer:
     needs_reference = plan.method == "full" and (settings is None or not settings.precompute_ref)
+    args = arguments(
+        BATCH, gradient_checkpointing=plan.checkpointing, gradient_checkpointing_kwargs={"use_reentrant": False}
+    )
     with redirect_stderr(StringIO()):  # its bars would run through ours
         trainer = new_trainer(
             kind,
             small_llama(plan.model),
             rows,
-            arguments(BATCH),
+            args,
             LORA_RANK if plan.method == "lora" else None,
             settings,
             small_llama(plan.model) if needs_reference else None,
         )
     perturb(trainer, MOVED[plan.method])
+    if plan.checkpointing:  # which Trainer.train turns on
+        trainer.model.gradient_checkpointing_enable(args.gradient_checkpointing_kwargs)
     return trainer
 
 

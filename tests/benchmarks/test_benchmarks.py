@@ -71,6 +71,14 @@ def test_the_ablation_times_each_setting_by_itself(quick: Callable) -> None:
 
 
 @pytest.mark.slow
+def test_with_checkpoints_on_both_sides_the_losses_are_alike(quick: Callable) -> None:
+    found, _ = quick("kto_step.py", "--checkpointing")
+    (one,) = found["configurations"]
+    assert (one["model"], one["method"], one["checkpointing"]) == ("body", "lora", True)
+    assert max(one["loss_difference"].values()) <= 8e-7
+
+
+@pytest.mark.slow
 def test_the_memory_benchmark_measures_each_side_in_a_process_of_its_own(quick: Callable) -> None:
     found, last = quick("kto_memory.py", "--repeats", "1")
     for side in SIDES:
