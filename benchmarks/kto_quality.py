@@ -41,9 +41,14 @@ def main(
     quick: Annotated[bool, typer.Option(help="One seed and four steps, to see that it works.")] = False,
 ) -> None:
     """Held-out margin, AUC and style after KTO with TRL's trainer and with ours, over several seeds."""
+    from kto_recipes.errors import UserError
     from kto_recipes.files import write_json
     from kto_recipes.progress import progress_bar
+    from kto_recipes.recipe import load_recipe
 
+    named = Path(str(load_recipe(demo / "kto.yaml").get("output_dir")))
+    if named.resolve() != (demo / "kto").resolve():  # its base model and its rows would be another run's as well
+        raise UserError(f"{demo}/kto.yaml: output_dir is {named}; run this in the folder in which `make demo` ran")
     _alone_and_quiet()
     seeds, steps = (1, 4) if quick else (seeds, steps)
     judge = _Judge(demo)
