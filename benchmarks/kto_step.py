@@ -56,8 +56,12 @@ def main(
         for how in method or (["lora"] if in_part or name == "v128k" else ["lora", "full"])
     ]
     name = "kto_ablation" if ablation else "kto_checkpointing" if checkpointing else "kto_step"
-    how = {"variants": _variants(ablation), "checkpointing": checkpointing, "quick": quick}
-    how["alternations"] = 2 if quick else alternations
+    how = {
+        "alternations": 2 if quick else alternations,
+        "variants": _variants(ablation),
+        "checkpointing": checkpointing,
+        "quick": quick,
+    }
     found = _measure(configurations, how, out or RESULTS / f"{name}.json")
     _print(found)
     agree = all(result["losses_agree"] for result in found)

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from datasets import Dataset
 from peft import LoraConfig
@@ -28,6 +29,15 @@ TINY = {
     "num_key_value_heads": 2,
     "tie_word_embeddings": False,
 }
+NAMES = [
+    "kl",
+    "rewards/chosen",
+    "rewards/rejected",
+    "rewards/margins",
+    "logps/chosen",
+    "logits/chosen",
+    "logits/rejected",
+]
 torch.set_num_threads(1)
 
 
@@ -161,6 +171,18 @@ def step(trainer: KTOTrainer, inputs: dict[str, Any]) -> dict[str, Any]:
     trainer.log(logged)
     gradients = {n: p.grad.clone() for n, p in trainer.model.named_parameters() if p.requires_grad}
     return {"loss": loss.item(), "gradients": gradients, **logged}
+
+
+def compare(ours: KTOTrainer, stock: KTOTrainer, inputs: dict[str, Any]) -> dict[str, Any]:
+    """Holds the one against the other; the answer is TRL's."""
+    found, expected = (step(trainer, inputs) for trainer in (ours, stock))
+    assert found["loss"] == pytest.approx(expected["loss"], abs=8e-7)
+    assert [name for name in NAMES if name in found] == [name for name in NAMES if name in expected]
+    for name in (name for name in NAMES if name in expected):
+        assert found[name] == pytest.approx(expected[name], abs=7e-5, rel=1e-5), name
+    for name, gradient in expected["gradients"].items():
+        torch.testing.assert_close(found["gradients"][name], gradient, atol=3e-6, rtol=1e-4, msg=name)
+    return expected
 
 
 def checkpointed(reentrant: bool = False) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from small_trainers import (
     WEIGHTS,
     as_train_would,
     checkpointed,
+    compare,
     new_ours,
     new_stock,
     small_lora,
@@ -38,10 +39,9 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 from transformers.modeling_layers import GradientCheckpointingLayer
-from trl import KTOTrainer
 from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 
-from kto_recipes.trainer import FastKTOTrainer, scoring
+from kto_recipes.trainer import scoring
 from kto_recipes.trainer.scoring import score, score_both
 
 EVERY_SETTING = {
@@ -54,15 +54,6 @@ EVERY_SETTING = {
     "peft's layers": {"fused_lora": False},
     "nothing": {"precompute_ref": False, "fused_logps": False, "length_buckets": False, "fused_lora": False},
 }
-NAMES = [
-    "kl",
-    "rewards/chosen",
-    "rewards/rejected",
-    "rewards/margins",
-    "logps/chosen",
-    "logits/chosen",
-    "logits/rejected",
-]
 APO = {"loss_type": "apo_zero_unpaired"}
 both_kinds = pytest.mark.parametrize("full", [False, True], ids=["lora", "full"])
 
@@ -77,18 +68,6 @@ def test_loss_reference_point_rewards_and_gradients_are_trls(trainers: Callable,
     loader = ours.get_train_dataloader()
     assert len(loader) == 6
     assert max([compare(ours, stock, inputs)["kl"] for inputs in loader]) > 0
-
-
-def compare(ours: FastKTOTrainer, stock: KTOTrainer, inputs: dict[str, Any]) -> dict[str, Any]:
-    """Holds the one against the other; the answer is TRL's."""
-    found, expected = (step(trainer, inputs) for trainer in (ours, stock))
-    assert found["loss"] == pytest.approx(expected["loss"], abs=8e-7)
-    assert [name for name in NAMES if name in found] == [name for name in NAMES if name in expected]
-    for name in (name for name in NAMES if name in expected):
-        assert found[name] == pytest.approx(expected[name], abs=7e-5, rel=1e-5), name
-    for name, gradient in expected["gradients"].items():
-        torch.testing.assert_close(found["gradients"][name], gradient, atol=3e-6, rtol=1e-4, msg=name)
-    return expected
 
 
 @both_kinds

@@ -309,12 +309,13 @@ class FastKTO:
         return self._is_used("fused_logps", reason, "TRL's own log-probabilities are")
 
     def _can_share_prompts(self, model: Any) -> bool:
-        adapters = getattr(self._inner(model), "peft_config", {}).values()
-        reason = why_no_prefix(self._config(model), adapters)
         if is_deepspeed_zero3_enabled():
             reason = "after a pass without gradient ZeRO-3 would keep layers whole through the backward pass"
         elif self._leaves_no_keys:
             reason = NO_KEYS
+        else:
+            adapters = getattr(self._inner(model), "peft_config", {}).values()
+            reason = why_no_prefix(self._config(model), adapters)
         return self._is_used("prefix_kl", reason, "each pass runs the prompts itself")
 
     def _is_used(self, setting: str, reason: str | None, instead: str) -> bool:
